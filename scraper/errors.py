@@ -1,0 +1,95 @@
+"""Every error of the project, in one tree.
+
+ScraperError
+├── UsageError             the command, a setting, a spider file or an argument is wrong (exit code 2)
+├── SpiderError            a spider did what it must not do: an unknown callback, junk yielded
+│   └── SelectorError      `one()` found none or several, or the selector itself is wrong
+├── FetchError(reason)     a request got no usable response; `reason` says why
+│   └── StatusError        a response came, with a status nobody accepts
+├── ItemError(field)       an item that cannot be encoded
+├── OutputError            a place for results cannot be written
+├── StoreError             the crawl's state cannot be read or written
+└── Signal                 raised by a callback on purpose: Retry, Skip, Stop
+"""
+
+from __future__ import annotations
+
+from .reasons import Reason
+
+
+class ScraperError(Exception):
+    """Anything this project raises on purpose."""
+
+
+class UsageError(ScraperError):
+    """A command, setting, spider file or argument is wrong; the text says what and what is near it."""
+
+
+class SpiderError(ScraperError):
+    """A spider did something it must not do."""
+
+
+class SelectorError(SpiderError):
+    """A selector is wrong, or `one()` found no element or several."""
+
+
+class FetchError(ScraperError):
+    """A request got no usable response.
+
+    `reason` is the kind of failure, `detail` what a person needs to know of it (never a secret),
+    `after` the seconds the server asked to be left alone, if it did.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, after: float | None = None) -> None:
+        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
+        self.reason = reason
+        self.detail = detail
+        self.after = after
+
+
+class StatusError(FetchError):
+    """A whole response came, with a status that the request does not accept."""
+
+    def __init__(self, status: int, *, after: float | None = None) -> None:
+        super().__init__(Reason.STATUS, str(status), after=after)
+        self.status = status
+
+
+class ItemError(ScraperError):
+    """An item cannot be written; `field` names the part that is at fault, "" when it is the whole."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class OutputError(ScraperError):
+    """A place for results cannot be written."""
+
+
+class StoreError(ScraperError):
+    """The crawl's state cannot be read or written."""
+
+
+class Signal(ScraperError):
+    """Base of what a callback raises to say what shall become of its page."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Retry(Signal):
+    """Fetch the page again, `after` seconds from now (None: the usual back-off); counts as a try."""
+
+    def __init__(self, reason: str = "", after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Skip(Signal):
+    """Drop the page, its items and its links, and go on."""
+
+
+class Stop(Signal):
+    """Finish the whole crawl in good order after this page."""
