@@ -1,0 +1,111 @@
+"""URLs: the WHATWG rules and one canonical form.
+
+Canonical form, version 1: what the WHATWG URL Standard's parser gives (lower-case scheme and host,
+IDNA, default port dropped, dot segments resolved), without fragment and user information, without
+the trailing dot of a host, percent-encoding in upper case. Nothing else is touched: the order of
+query parameters, a trailing slash and `index.html` can matter to a server.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from hashlib import blake2b
+
+from url import URL, URLError
+
+from .errors import ScraperError
+from .reasons import Reason
+
+CANONICAL_VERSION = 1
+MAX_LENGTH = 8192  # characters, like the request line limit of common servers (RFC 9112 3 asks for 8000)
+
+_LOWER_ESCAPE = re.compile(r"%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f])")
+
+
+class BadURL(ScraperError):
+    """A string that is no URL we fetch; `reason` is BAD_URL, BAD_SCHEME or URL_TOO_LONG."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(f"{reason.value}: {text[:200]!r}")
+        self.reason = reason
+
+
+def parse(text: str, base: URL | None = None) -> URL:
+    """Parse an absolute URL, or one relative to `base`, by the WHATWG rules. Raises BadURL."""
+    if len(text) > MAX_LENGTH:
+        raise BadURL(Reason.URL_TOO_LONG, text)
+    try:
+        return URL.parse(text) if base is None else base.join(text)
+    except (URLError, ValueError) as error:
+        raise BadURL(Reason.BAD_URL, text) from error
+
+
+def canonical(text: str, base: URL | None = None) -> str:
+    """The canonical form of a URL, absolute or relative to `base`. Raises BadURL."""
+    return normal(parse(text, base))
+
+
+def normal(parsed: URL) -> str:
+    """The canonical form of a parsed URL. Raises BadURL for what is not http or https, or too long."""
+    if parsed.scheme not in ("http", "https"):
+        raise BadURL(Reason.BAD_SCHEME, str(parsed))
+    host = parsed.host_str
+    if not host:
+        raise BadURL(Reason.BAD_URL, str(parsed))
+    if parsed.username or parsed.password:
+        parsed = parsed.with_username("").with_password(None)
+    if host.endswith("."):
+        host = host.rstrip(".")
+        if not host:
+            raise BadURL(Reason.BAD_URL, str(parsed))
+        parsed = parsed.with_host(host)
+    text = str(parsed)
+    cut = text.find("#")
+    if cut >= 0:
+        text = text[:cut]
+    if len(text) > MAX_LENGTH:
+        raise BadURL(Reason.URL_TOO_LONG, text)
+    if "%" in text:
+        text = _LOWER_ESCAPE.sub(lambda match: match[0].upper(), text)
+    return text
+
+
+def netloc(url: str) -> str:
+    """Host and explicit port of a canonical URL: the key of politeness, `example.com:8080`."""
+    start = url.index("//") + 2
+    end = url.find("/", start)
+    return url[start:] if end < 0 else url[start:end]
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a canonical URL: `https://example.com`."""
+    end = url.find("/", url.index("//") + 2)
+    return url if end < 0 else url[:end]
+
+
+@lru_cache(maxsize=4096)
+def hostname(key: str) -> str:
+    """The host of a netloc, without port; an IPv6 address keeps its brackets."""
+    if key.startswith("["):
+        return key[: key.index("]") + 1]
+    return key.partition(":")[0]
+
+
+def fingerprint(url: str, method: str = "GET", body: bytes | None = None, session: str = "") -> int:
+    """64 signed bits of blake2b over what makes a request the same: method, URL, body, session."""
+    if method == "GET" and body is None and not session:
+        return digest(url.encode())
+    parts = (method.encode(), url.encode("utf-8", "surrogatepass"), body or b"", session.encode())
+    return digest(b"\x00".join(b"%d:%b" % (len(part), part) for part in parts))
+
+
+def digest(data: bytes) -> int:
+    """64 signed bits of blake2b, as SQLite and Redis store them."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little", signed=True)
+
+
+def printable(url: str) -> str:
+    """A URL for logs and errors: no user information, no control characters."""
+    shown = re.sub(r"//[^/@?#]*@", "//", url, count=1)
+    return "".join(c if c.isprintable() else f"%{ord(c):02X}" for c in shown)
