@@ -1,0 +1,1 @@
+"""An async web scraping framework: write a spider, run it politely, get every page answered."""

@@ -1,0 +1,101 @@
+"""Makes outcomes and items durable in one step, many at a time.
+
+Items go to the end of the journal first, then one store transaction records the outcomes, what they led to
+and the journal's new length. A kill before the transaction leaves bytes behind the recorded length, which
+the next start cuts off; a kill after it leaves both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .clock import Clock
+from .events import Committed, Events
+from .frontier.store import Batch, Store
+from .outcome import Outcome
+from .request import Request
+
+MOST_OUTCOMES = 1000
+MOST_BYTES = 8 * 2**20
+
+
+class Journal(Protocol):
+    """The item journal of a run, as the commit sees it."""
+
+    async def append(self, lines: Sequence[bytes]) -> int:
+        """Write lines at the end; gives the new length in bytes."""
+
+
+class Commit:
+    """Gathers outcomes in the order they were accepted. `every` is in seconds."""
+
+    def __init__(self, store: Store, journal: Journal, clock: Clock, events: Events, *, every: float) -> None:
+        self.position = 0
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._events = events
+        self._every = every
+        self._outcomes: list[Outcome] = []
+        self._added: list[Request] = []
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._seeds_done = False
+        self._first = asyncio.Event()  # something waits to be committed
+        self._now = asyncio.Event()  # and should not wait longer
+        self._lock = asyncio.Lock()
+        self.told: list[Callable[[int], None]] = []  # called with the journal's committed length
+
+    def add(self, outcome: Outcome, added: Sequence[Request]) -> None:
+        """Take an outcome and what it led to into the next batch."""
+        self._outcomes.append(outcome)
+        self._added.extend(added)
+        if outcome.items:
+            self._lines.extend(outcome.items)
+            self._bytes += sum(map(len, outcome.items))
+        self._first.set()
+        if len(self._outcomes) >= MOST_OUTCOMES or self._bytes >= MOST_BYTES:
+            self._now.set()
+
+    def add_seeds(self, added: Sequence[Request], *, done: bool = False) -> None:
+        """Take seeds into the next batch; `done` when there are no more."""
+        self._added.extend(added)
+        self._seeds_done = self._seeds_done or done
+        self._first.set()
+
+    def hurry(self) -> None:
+        """Commit what there is without waiting for more."""
+        self._now.set()
+
+    async def run(self) -> None:
+        """Commit batch after batch, until cancelled."""
+        while True:
+            await self._first.wait()
+            await self._clock.wait(self._now, self._clock.monotonic() + self._every)
+            await self.step()
+
+    async def step(self) -> None:
+        """Make durable what has been accepted so far. Raises StoreError, OutputError: the process must end."""
+        async with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+            added, self._added = self._added, []
+            lines, self._lines = self._lines, []
+            self._bytes = 0
+            self._first.clear()
+            self._now.clear()
+            if lines:
+                self.position = await self._journal.append(lines)
+            batch = Batch(
+                outcomes=outcomes,
+                added=added,
+                positions={"items": self.position},
+                seeds_done=self._seeds_done,
+            )
+            await self._store.commit(batch)
+            if lines:
+                for tell in self.told:
+                    tell(self.position)
+            if self._events.wanted:
+                self._events.tell(Committed(len(outcomes), self.position))
