@@ -27,7 +27,7 @@ _DELIMITERS = {
     for code in part
 }
 _DIGITS = frozenset("0123456789")
-_SAME_SITE = {"strict": "strict", "lax": "lax", "none": "none"}
+_SAME_SITE = frozenset({"strict", "lax", "none"})
 
 
 class Cookie(msgspec.Struct, array_like=True, gc=False):
@@ -63,6 +63,7 @@ def parse(line: str, url: str, now: float) -> Cookie:
     host = urls.hostname(urls.netloc(url))
     domain = _domain(attributes.get("domain", ""), host)
     path = attributes.get("path", "")
+    same_site = attributes.get("samesite", "").lower()
     cookie = Cookie(
         name=name,
         value=value,
@@ -74,7 +75,7 @@ def parse(line: str, url: str, now: float) -> Cookie:
         host_only=not domain,
         secure="secure" in attributes,
         http_only="httponly" in attributes,
-        same_site=_SAME_SITE.get(attributes.get("samesite", "").lower(), ""),
+        same_site=same_site if same_site in _SAME_SITE else "",
     )
     _check(cookie, url, path)
     return cookie

@@ -323,8 +323,9 @@ def test_sites_are_registrable_domains() -> None:
 
 PARTS = st.sampled_from(
     [
-        "x=1", ";", "=", " ", "\t", "\u00e9", "\x00", "\udcff", "__Host-", "Secure", "SameSite=None", "Path=/",
-        "Domain=", "shop.test", "co.uk", "Max-Age=", "-", "9" * 30, "Expires=", "Sun, 06 Nov 2094 08:49:37 GMT",
+        "x=1", ";", "=", " ", "\t", "\u00e9", "\x00", "\udcff", "__Host-", "Secure", "SameSite=None",
+        "Path=/", "Domain=", "shop.test", "co.uk", "Max-Age=", "-", "9" * 30, "Expires=",
+        "Sun, 06 Nov 2094 08:49:37 GMT",
     ]
 )  # fmt: skip
 
