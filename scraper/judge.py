@@ -78,10 +78,7 @@ class Judge:
         target = location(response.headers.getall("location"), request.url)
         if target is None:
             return None
-        onward = follow(request, response.status, target)
-        if len(onward.hops) > self._settings.max_redirects:
-            raise FetchError(Reason.TOO_MANY_REDIRECTS, f"after {self._settings.max_redirects} hops")
-        return onward
+        return follow(request, response.status, target, limit=self._settings.max_redirects)
 
     def redirected(self, request: Request, onward: Request, status: int) -> Outcome:
         """A page that leads elsewhere; the target goes to the head of its host."""

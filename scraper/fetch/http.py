@@ -21,7 +21,7 @@ from ..settings import HostRules
 from .decode import decoder
 from .departure import DEPARTURE
 from .guard import Guard
-from .resolve import GuardedResolver, literal
+from .resolve import GuardedResolver
 
 MAX_LINE = 65_536  # bytes of one header line; servers with large cookies go beyond aiohttp's 8,190
 MAX_HEADERS = 512
@@ -87,7 +87,7 @@ class Http:
 
     async def __call__(self, request: Request) -> Response:
         """One exchange. Raises FetchError, and NotNow when the gate called it off."""
-        self._check_address(request)
+        self._guard.check_url(request.url)
         settings = self._settings
         timeout = settings.timeout if request.timeout is None else request.timeout
         exchange = _Exchange(timeout, settings.header_timeout)
@@ -98,12 +98,6 @@ class Http:
             raise FetchError(exchange.reason, f"after {exchange.seconds():.1f} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise typed(error, departed=exchange.departed, reused=exchange.reused) from error
-
-    def _check_address(self, request: Request) -> None:
-        host = urls.netloc(request.url)
-        address = literal(urls.hostname(host))
-        if address is not None:
-            self._guard.filter(host, [address])
 
     async def _exchange(self, request: Request, exchange: _Exchange) -> Response:
         assert self._session is not None, "the transport is entered first"
