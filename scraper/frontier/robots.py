@@ -62,7 +62,7 @@ _SAME_IN_QUERY = _SAME_IN_PATH | frozenset(b"/?")
 
 
 class _Wild(NamedTuple):
-    """A rule with wildcards: what the path begins with, holds in this order, and ends with (None: anything)."""
+    """A rule with wildcards: what a path begins with, holds in this order, ends with (None: anything)."""
 
     rank: int
     head: str
