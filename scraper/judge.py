@@ -85,9 +85,7 @@ class Judge:
         target = self._intake.moved(request, onward)
         if target is None:
             return dropped(request, Reason.OUT_OF_SCOPE, f"redirected to {onward.url}", status=status)
-        return Outcome(
-            request=request, end=End.REDIRECTED, target=target.replace(tries=0, due=0.0), status=status
-        )
+        return Outcome(request=request, end=End.REDIRECTED, target=target.replace(tries=0, due=0.0), status=status)
 
     def again(self, request: Request, error: FetchError) -> float | None:
         """The wall-clock second of the next try after an error, None when there is none."""
@@ -97,7 +95,7 @@ class Judge:
             return None
         if not may_resend(request.safe, error.reason):
             return None
-        wait = backoff(request.tries, self._settings.backoff, self._settings.max_backoff, self._random())
+        wait = backoff(request.tries + 1, self._settings.backoff, self._settings.max_backoff, self._random())
         rest = self._gate.resting(request.host, self._clock.monotonic())
         return self._clock.wall() + max(rest, wait if error.after is None else error.after)
 
@@ -120,6 +118,6 @@ class Judge:
             return failed(request, Reason.ASKED, outcome.detail, links=outcome.links, status=outcome.status)
         wait = outcome.at
         if wait < 0:
-            wait = backoff(request.tries, self._settings.backoff, self._settings.max_backoff, self._random())
+            wait = backoff(request.tries + 1, self._settings.backoff, self._settings.max_backoff, self._random())
         outcome.at = self._clock.wall() + wait
         return outcome

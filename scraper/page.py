@@ -218,9 +218,7 @@ class Pages:
     def _find(self, name: str) -> Callback:
         method = getattr(self._spider, name, None)
         if not callable(method) or name.startswith("__"):
-            known = [
-                n for n in dir(self._spider) if not n.startswith("_") and callable(getattr(self._spider, n))
-            ]
+            known = [n for n in dir(self._spider) if not n.startswith("_") and callable(getattr(self._spider, n))]
             raise SpiderError(f"spider {self._spider.name!r} has no callback {name!r}{near(name, known)}")
         try:
             hints = get_type_hints(method)
@@ -246,9 +244,7 @@ class Pages:
                 raise SpiderError(f"callback {request.callback!r} takes no argument {name!r}{hint}")
         missing = callback.needed - given.keys()
         if missing:
-            raise SpiderError(
-                f"callback {request.callback!r} needs the argument {min(missing)!r} in cb_kwargs"
-            )
+            raise SpiderError(f"callback {request.callback!r} needs the argument {min(missing)!r} in cb_kwargs")
         self._arguments(request, callback.kinds)
 
     def _arguments(self, request: Request, kinds: dict[str, Any]) -> dict[str, Any]:

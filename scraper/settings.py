@@ -51,13 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _doc("Overrides by host pattern: delay, per_host, robots, headers, proxy, auth, verify."),
     ] = {}
     robots: Annotated[bool, _doc("Obey robots.txt (RFC 9309) and its crawl delay, up to 30 s.")] = True
-    max_rest: Annotated[Seconds, _doc("Longest time a host is left alone for a Retry-After.", "seconds")] = (
-        3600.0
-    )
+    max_rest: Annotated[Seconds, _doc("Longest time a host is left alone for a Retry-After.", "seconds")] = 3600.0
     # Identity
-    user_agent: Annotated[
-        str, _doc("Name sent to servers; its first word is the robots.txt product token.")
-    ] = "scraper/0.1"
+    user_agent: Annotated[str, _doc("Name sent to servers; its first word is the robots.txt product token.")] = (
+        "scraper/0.1"
+    )
     contact: Annotated[str, _doc("A URL or address for site owners, added to the user agent.")] = ""
     headers: Annotated[dict[str, str], _doc("Header fields sent with every request.")] = {}
     auth: Annotated[str, _doc("`user:password` for basic auth at the hosts of the seeds.")] = ""
@@ -68,9 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Patience
     timeout: Annotated[Seconds, _doc("Whole time of one request.", "seconds")] = 30.0
     connect_timeout: Annotated[Seconds, _doc("DNS, connect and TLS together.", "seconds")] = 10.0
-    header_timeout: Annotated[
-        Seconds, _doc("From the request's end to the response's headers.", "seconds")
-    ] = 20.0
+    header_timeout: Annotated[Seconds, _doc("From the request's end to the response's headers.", "seconds")] = 20.0
     min_rate: Annotated[
         Count, _doc("A body slower than this over `slow_after` seconds is given up.", "bytes/s")
     ] = 100
@@ -103,9 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scope: Annotated[
         Literal["site", "host", "any"], _doc("A seed's registrable domain, its host, or anywhere.")
     ] = "site"
-    allowed_domains: Annotated[
-        list[str], _doc("Domains (and their subdomains) instead of the seeds' own.")
-    ] = []
+    allowed_domains: Annotated[list[str], _doc("Domains (and their subdomains) instead of the seeds' own.")] = []
     prefixes: Annotated[list[str], _doc("Path prefixes of which a URL must have one.")] = []
     allow: Annotated[list[str], _doc("Regular expressions of which a URL must match one.")] = []
     deny: Annotated[list[str], _doc("Regular expressions of which a URL must match none.")] = []
@@ -114,17 +108,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     accept_status: Annotated[list[int], _doc("Statuses besides 2xx that reach the callback.")] = []
     keep_partial: Annotated[bool, _doc("Hand cut-off bodies to the callback, flagged `partial`.")] = False
     # Spider
-    callback_timeout: Annotated[
-        Seconds, _doc("Time of one callback, its own fetches not counted.", "seconds")
-    ] = 60.0
+    callback_timeout: Annotated[Seconds, _doc("Time of one callback, its own fetches not counted.", "seconds")] = (
+        60.0
+    )
     max_open_pages: Annotated[Positive, _doc("Callbacks that wait for their own fetches at once.")] = 256
     # The run and its results
-    commit_every: Annotated[
-        Seconds, _doc("Longest time before outcomes and items are recorded.", "seconds")
-    ] = 0.5
-    durability: Annotated[Literal["none"], _doc("What a run survives: `none` keeps its state in memory.")] = (
-        "none"
-    )
+    commit_every: Annotated[Seconds, _doc("Longest time before outcomes and items are recorded.", "seconds")] = 0.5
+    durability: Annotated[Literal["none"], _doc("What a run survives: `none` keeps its state in memory.")] = "none"
     keep_runs: Annotated[Count, _doc("Finished runs kept per spider; 0 keeps all.")] = 20
     max_lag: Annotated[Positive, _doc("Bytes an output may fall behind before the crawl waits.", "bytes")] = (
         64 * 2**20
@@ -134,9 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_error_rate: Annotated[
         float, Meta(ge=0, le=1), _doc("A larger share of failed pages ends the run with exit code 3.")
     ] = 1.0
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _doc("Least level that is logged.")
-    ] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _doc("Least level that is logged.")] = "info"
 
     def agent(self) -> str:
         """The User-Agent header."""
@@ -158,9 +146,7 @@ def resolve(layers: Iterable[Layer]) -> Settings:
             merged[key] = _checked(where, key, value)
             secret = SECRET.intersection(name.lower() for name in merged[key]) if key == "headers" else ()
             if secret:
-                raise UsageError(
-                    f"{where}: {min(secret)} in headers would go to every host; set it under 'hosts'"
-                )
+                raise UsageError(f"{where}: {min(secret)} in headers would go to every host; set it under 'hosts'")
     return Settings(**merged)
 
 

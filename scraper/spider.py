@@ -70,9 +70,7 @@ class Spider:
             else:
                 setattr(self, name, argument.default)
         self._line: Line | None = None
-        self._logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger(
-            f"scraper.spider.{self.name}"
-        )
+        self._logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger(f"scraper.spider.{self.name}")
 
     @property
     def logger(self) -> logging.Logger | logging.LoggerAdapter[Any]:

@@ -29,7 +29,7 @@ class BadURL(ScraperError):
     """A string that is no URL we fetch; `reason` is BAD_URL, BAD_SCHEME or URL_TOO_LONG."""
 
     def __init__(self, reason: Reason, text: str) -> None:
-        super().__init__(f"{reason.value}: {text[:200]!r}")
+        super().__init__(f"{reason.value}: {printable(text[:200])!r}")
         self.reason = reason
 
 
@@ -117,5 +117,5 @@ def digest(data: bytes) -> int:
 
 def printable(url: str) -> str:
     """A URL for logs and errors: no user information, no control characters."""
-    shown = re.sub(r"//[^/@?#]*@", "//", url, count=1)
-    return "".join(c if c.isprintable() else f"%{ord(c):02X}" for c in shown)
+    shown = re.sub(r"//[^/?#]*@", "//", url, count=1)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)

@@ -9,15 +9,13 @@ from typing import Any
 import msgspec
 
 from .. import url as urls
+from ..domains import site
 from ..errors import StoreError
-from .domains import site
 from .set_cookie import Cookie, Refused, domain_matches, parse, path_matches, path_of
 
 PER_DOMAIN = 180  # cookies of one registrable domain (6.1 asks for 50 at least)
 TOTAL = 3000  # cookies of one jar (6.1)
-ROOM = (
-    TOTAL // 10
-)  # how many go at once when a jar is full, so that a full jar is not sorted for every cookie
+ROOM = TOTAL // 10  # how many go at once when a jar is full, so that a full jar is not sorted for every cookie
 
 Key = tuple[str, str, bool, str]  # name, domain, host-only, path: what makes a cookie the same (5.7, step 23)
 
@@ -166,9 +164,7 @@ class Jar:
     def _drop_oldest(self, count: int) -> None:
         if count <= 0:
             return
-        every = [
-            (kept.used, name, key) for name, cookies in self._sites.items() for key, kept in cookies.items()
-        ]
+        every = [(kept.used, name, key) for name, cookies in self._sites.items() for key, kept in cookies.items()]
         every.sort(key=lambda entry: entry[0])
         for _, name, key in every[:count]:
             self._drop(name, [key])

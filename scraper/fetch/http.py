@@ -12,7 +12,6 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
-from .. import url as urls
 from ..errors import FetchError
 from ..reasons import Reason
 from ..request import Request

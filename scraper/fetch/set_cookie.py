@@ -8,7 +8,7 @@ from functools import lru_cache
 import msgspec
 
 from .. import url as urls
-from .domains import is_address, is_suffix
+from ..domains import is_address, is_suffix
 
 MAX_PAIR = 4096  # bytes of name and value together (5.6)
 MAX_ATTRIBUTE = 1024  # bytes of an attribute's value; a longer one is as good as not there (5.6)

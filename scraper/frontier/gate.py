@@ -39,9 +39,7 @@ class Gate:
         self._rules = rules
         self._settings = rules.settings
         self._limits = limits
-        self._robots: dict[
-            str, tuple[Robots | None, float]
-        ] = {}  # origin -> rules or unreachable, until when
+        self._robots: dict[str, tuple[Robots | None, float]] = {}  # origin -> rules or unreachable, until when
         self._asked: set[str] = set()
         self._pages = Agenda()  # hosts with requests to admit
         self._urgent = Agenda()  # hosts that a task waits for

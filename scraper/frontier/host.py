@@ -34,9 +34,7 @@ class Waiter:
 
     __slots__ = ("exempt", "refused", "request", "told")
 
-    def __init__(
-        self, request: Request, told: Callable[[Permit | None], None], *, exempt: bool = False
-    ) -> None:
+    def __init__(self, request: Request, told: Callable[[Permit | None], None], *, exempt: bool = False) -> None:
         self.request = request
         self.told = told
         self.exempt = exempt

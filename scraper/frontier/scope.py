@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
 from typing import Any
 
-from publicsuffixlist import PublicSuffixList
-
 from .. import url as urls
+from ..domains import site
 from ..errors import UsageError
 
 MODES = ("site", "host", "any")
@@ -67,7 +65,7 @@ class Scope:
         if self.mode == "any":
             return ANY
         host = urls.netloc(url)
-        return host if self.mode == "host" else site(urls.hostname(host))
+        return host if self.mode == "host" else site(host)
 
     def accepts(self, url: str, host: str, label: str) -> bool:
         """Whether a canonical URL on `host` (its netloc) belongs to a crawl that carries `label`.
@@ -87,7 +85,7 @@ class Scope:
             return _listed(host, self._domains)
         if label == ANY:
             return True
-        return label == (host if self.mode == "host" else site(urls.hostname(host)))
+        return label == (host if self.mode == "host" else site(host))
 
     def _fits(self, url: str) -> bool:
         if self._prefixes and not url.startswith(self._prefixes, len(urls.origin(url))):
@@ -95,22 +93,6 @@ class Scope:
         if self._allow and not any(pattern.search(url) for pattern in self._allow):
             return False
         return not any(pattern.search(url) for pattern in self._deny)
-
-
-@lru_cache(maxsize=MEMO)
-def site(hostname: str) -> str:
-    """The registrable domain of a host by the public suffix list, private suffixes (github.io) included.
-
-    The host itself when it is an IP address, a single label or a bare suffix.
-    """
-    if hostname.startswith("[") or hostname.rpartition(".")[2].isdigit():
-        return hostname
-    return _suffixes().privatesuffix(hostname) or hostname
-
-
-@cache
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList()  # 60 ms, so not at import
 
 
 def suspicious(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scraper.domains import same_site, site
 from scraper.errors import StoreError
 from scraper.fetch.cookies import PER_DOMAIN, TOTAL, Jar, Jars
-from scraper.fetch.domains import same_site, site
 from scraper.fetch.set_cookie import date
 
 NOW = 1_800_000_000.0
@@ -183,9 +183,7 @@ def test_no_cookie_outlives_400_days(attribute: str) -> None:
     assert jar.header("http://a.test/", NOW + 400 * DAY) == ""
 
 
-@pytest.mark.parametrize(
-    "attribute", ["Max-Age=soon", "Max-Age=", "Max-Age=-", "Max-Age=1.5", "Expires=never"]
-)
+@pytest.mark.parametrize("attribute", ["Max-Age=soon", "Max-Age=", "Max-Age=-", "Max-Age=1.5", "Expires=never"])
 def test_an_expiry_that_cannot_be_read_makes_a_session_cookie(attribute: str) -> None:
     assert jar_of("http://a.test/", f"x=1; {attribute}").header("http://a.test/", NOW + 9e9) == "x=1"
 
@@ -284,9 +282,7 @@ def test_same_site_cookies_stay_behind_when_another_site_leads_here() -> None:
 
 
 def test_a_jar_comes_back_whole_from_its_data() -> None:
-    jar = jar_of(
-        "https://shop.test/a", "h=1", "d=2; Domain=shop.test; Secure; HttpOnly; SameSite=Lax; Max-Age=60"
-    )
+    jar = jar_of("https://shop.test/a", "h=1", "d=2; Domain=shop.test; Secure; HttpOnly; SameSite=Lax; Max-Age=60")
     for again in (
         Jar.from_data(jar.to_data()),
         Jar.from_data(msgspec.json.decode(msgspec.json.encode(jar.to_data()))),

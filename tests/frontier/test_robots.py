@@ -33,9 +33,7 @@ def allows(lines: str, path: str) -> bool:
 
 def test_the_table_of_googles_parser_is_met_wherever_it_agrees_with_the_rfc() -> None:
     cases = conformance.table("google_robots.json")
-    wrong = [
-        case for case in cases if rules(case["robots"], case["agent"]).allowed(case["url"]) != case["allowed"]
-    ]
+    wrong = [case for case in cases if rules(case["robots"], case["agent"]).allowed(case["url"]) != case["allowed"]]
     left_out = [
         case
         for case in cases

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper import url as urls
+from scraper.domains import site
 from scraper.errors import UsageError
 from scraper.frontier import scope as scopes
-from scraper.frontier.scope import Scope, site, suspicious
+from scraper.frontier.scope import Scope, suspicious
 
 
 def accepts(scope: Scope, seed: str, url: str) -> bool:

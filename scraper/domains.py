@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 
 from publicsuffixlist import PublicSuffixList
 
-from .. import url as urls
+from . import url as urls
 
 
 @cache
