@@ -1,0 +1,1 @@
+"""Get it: from a request to a response."""
