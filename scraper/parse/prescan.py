@@ -15,7 +15,8 @@ FIRST: Final = 1024  # bytes
 LATE: Final = 32 * 1024  # bytes
 
 # One attribute, and one tag with all of its attributes, as the standard's "get an attribute" reads them.
-# Every quantifier is possessive: a byte is looked at a fixed number of times, whatever the page is.
+# The quantifiers of bytes are possessive: each is looked at a few times at most, whatever the page is (that
+# of attributes is not: Python before 3.11.5 gets alternatives wrong in one, and there is nothing to retry).
 # The lookahead keeps a value whose quote is never closed from being read as another attribute.
 _EQUALS: Final = rb"[\t\n\f\r ]*+="
 _ATTRIBUTE: Final = (
@@ -23,7 +24,7 @@ _ATTRIBUTE: Final = (
     rb"""(?:"([^"]*+)"|'([^']*+)'|(?!["'])([^\t\n\f\r >]*+))|(?!""" + _EQUALS + rb"))"
 )
 _attribute: Final = re.compile(_ATTRIBUTE)
-_TO_END: Final = rb"(?:" + _ATTRIBUTE + rb")*+[\t\n\f\r /]*+>"
+_TO_END: Final = rb"(?:" + re.sub(rb"\((?!\?)", b"(?:", _ATTRIBUTE) + rb")*[\t\n\f\r /]*+>"
 _tag: Final = re.compile(rb"<(?:meta(?=[\t\n\f\r /])|/?[a-z][^\t\n\f\r >]*+)" + _TO_END)
 _META: Final = tuple(b"<meta" + bytes((after,)) for after in b"\t\n\f\r /")
 _charset: Final = re.compile(rb"charset[\t\n\f\r ]*+=[\t\n\f\r ]*+")
