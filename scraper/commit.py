@@ -22,7 +22,7 @@ MOST_BYTES = 8 * 2**20
 
 
 class Journal(Protocol):
-    """The item journal of a run, as the commit sees it."""
+    """The journal of a run, as the commit sees it: of its items, and of those that could not be written."""
 
     async def append(self, lines: Sequence[bytes]) -> int:
         """Write lines at the end; gives the new length in bytes."""
@@ -31,8 +31,13 @@ class Journal(Protocol):
 class Commit:
     """Gathers outcomes in the order they were accepted. `every` is in seconds."""
 
-    def __init__(self, store: Store, journal: Journal, clock: Clock, events: Events, *, every: float) -> None:
+    def __init__(
+        self, store: Store, journal: Journal, rejected: Journal, clock: Clock, events: Events, *, every: float
+    ) -> None:
         self.position = 0
+        self._rejected = rejected
+        self._bad_position = 0
+        self._bad_lines: list[bytes] = []
         self._store = store
         self._journal = journal
         self._clock = clock
@@ -52,6 +57,8 @@ class Commit:
         """Take an outcome and what it led to into the next batch."""
         self._outcomes.append(outcome)
         self._added.extend(added)
+        if outcome.rejected:
+            self._bad_lines.extend(outcome.rejected)
         if outcome.items:
             self._lines.extend(outcome.items)
             self._bytes += sum(map(len, outcome.items))
@@ -82,18 +89,17 @@ class Commit:
             outcomes, self._outcomes = self._outcomes, []
             added, self._added = self._added, []
             lines, self._lines = self._lines, []
+            bad, self._bad_lines = self._bad_lines, []
+            done = self._seeds_done
             self._bytes = 0
             self._first.clear()
             self._now.clear()
             if lines:
                 self.position = await self._journal.append(lines)
-            batch = Batch(
-                outcomes=outcomes,
-                added=added,
-                positions={"items": self.position},
-                seeds_done=self._seeds_done,
-            )
-            await self._store.commit(batch)
+            if bad:
+                self._bad_position = await self._rejected.append(bad)
+            positions = {"items": self.position, "rejected": self._bad_position}
+            await self._store.commit(Batch(outcomes=outcomes, added=added, positions=positions, seeds_done=done))
             if lines:
                 for tell in self.told:
                     tell(self.position)

@@ -54,6 +54,7 @@ class Crawl:
         rules: HostRules,
         store: Store,
         journal: Journal,
+        rejected: Journal,
         fetch: Fetch,
         *,
         clock: Clock,
@@ -74,7 +75,7 @@ class Crawl:
         self.gate = Gate(rules, self.limits)
         self.intake = Intake(_scope(spider, rules), settings, store.seen)
         self.judge = Judge(settings, self.gate, self.intake, clock, events, random.random)
-        self.commit = Commit(store, journal, clock, events, every=settings.commit_every)
+        self.commit = Commit(store, journal, rejected, clock, events, every=settings.commit_every)
         self.pages = Pages(spider, settings, alarm=alarm)
         self.errands = Errands(self, self.gate, self.judge, settings, clock, self._open)
         self._rules = rules
@@ -100,7 +101,7 @@ class Crawl:
 
     async def run(self) -> None:
         """Crawl until nothing is left, a limit is reached or `stop` is called. Raises what broke the engine."""
-        self.spider._line = self
+        self.spider._line = self.errands
         await self._store.open()
         try:
             async with asyncio.TaskGroup() as self._group:

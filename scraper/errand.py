@@ -15,6 +15,7 @@ from .errors import FetchError, NotNow, Retry
 from .frontier import robots
 from .frontier.gate import Gate
 from .frontier.host import Permit, Waiter
+from .frontier.robots import Robots
 from .judge import Judge
 from .page import OPEN_PAGE
 from .reasons import Reason
@@ -128,7 +129,7 @@ class Errands:
     async def robots(self, place: str) -> None:
         """Fetch the rules of an origin and let the gate know them: once, whoever waits for them."""
         rules = None
-        request = raw(url=f"{place}/robots.txt", callback="", max_body=robots.MAX_BYTES)
+        request = raw(url=f"{place}/robots.txt", callback="", max_body=robots.MAX_BYTES + 1)
         for tries in range(self._settings.retries + 1):
             request = request.replace(tries=tries)
             try:
@@ -147,7 +148,7 @@ class Errands:
         self._gate.learn(place, rules, now + life, now)
         self._line.feed()
 
-    async def _rules(self, request: Request) -> robots.Robots | None:
+    async def _rules(self, request: Request) -> Robots | None:
         """The rules at the end of at most five redirects. Raises FetchError when the server cannot be asked."""
         while True:
             try:
@@ -163,10 +164,10 @@ class Errands:
             try:
                 onward = self._judge.redirect(request, response)
             except FetchError:
-                return robots.Robots.allow_all()  # a redirect that leads nowhere: unavailable, 2.3.1.3
+                return Robots.allow_all()  # a redirect that leads nowhere: unavailable, 2.3.1.3
             if onward is not None:
                 if len(onward.hops) > robots.MAX_REDIRECTS:
-                    return robots.Robots.allow_all()  # RFC 9309 2.3.1.2: may be treated as unavailable
+                    return Robots.allow_all()  # RFC 9309 2.3.1.2: may be treated as unavailable
                 request = onward
                 continue
             rules = robots.verdict(response.status, response.body, self.product)

@@ -120,7 +120,9 @@ class RunFolder:
 
     def _prune(self, keep: int) -> None:
         latest = _target(self.path.parent / "latest")
-        ended = [f for f in runs_of(self.path.parent) if f.read().state in ENDED and f.run not in (self.run, latest)]
+        ended = [
+            f for f in runs_of(self.path.parent) if f.read().state in ENDED and f.run not in (self.run, latest)
+        ]
         for old in ended[: max(0, len(ended) + 1 - keep)]:
             shutil.rmtree(old.path, ignore_errors=True)
 
@@ -159,7 +161,9 @@ def find(root: Path, name: str) -> RunFolder:
     if len(matching) == 1:
         return matching[0]
     if matching:
-        raise UsageError(f"{name!r} is the beginning of {len(matching)} runs: {', '.join(e.run for e in matching[:5])}")
+        raise UsageError(
+            f"{name!r} is the beginning of {len(matching)} runs: {', '.join(e.run for e in matching[:5])}"
+        )
     hint = near(name, [each.run for each in known] + [path.name for path in root.glob("*")])
     raise UsageError(f"no run {name!r} in {root}{hint}")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,7 +12,6 @@ import msgspec
 
 from .clock import Clock
 from .crawl import Crawl
-from .errors import OutputError
 from .events import Events, OutputFailed
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
@@ -21,7 +20,6 @@ from .fetch.stack import build
 from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
-from .item import fields
 from .outputs import Output
 from .outputs.follow import Follower
 from .outputs.journal import Journal, MemoryJournal
@@ -29,9 +27,8 @@ from .reasons import Reason
 from .settings import HostRules, Settings
 from .spider import Spider
 from .stats import Stats
-from .url import netloc
+from .url import canonical, netloc
 
-log = logging.getLogger("scraper.run")
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
 
@@ -88,8 +85,8 @@ class Run:
         self.settings = settings
         self.folder = folder
         self.journal: Journal | MemoryJournal = Journal(folder.items) if folder else MemoryJournal()
+        self.rejected: Journal | MemoryJournal = Journal(folder.rejected) if folder else MemoryJournal()
         self.events = events or Events()
-        self.crawl: Crawl | None = None
         self.started: list[Callable[[Crawl], None]] = []
         self.followers: list[Follower] = []
         self._outputs = outputs
@@ -104,33 +101,38 @@ class Run:
         for proxy in _proxies(self.settings):
             guard.trust(netloc(proxy))
         async with AsyncExitStack() as rooms:
-            await self.journal.open(0)
-            rooms.push_async_callback(self.journal.close)
+            for journal in (self.journal, self.rejected):
+                await journal.open(0)
+                rooms.push_async_callback(journal.close)
             http = await rooms.enter_async_context(Http(rules, guard, self._resolver))
-            crawl = self.crawl = Crawl(
+            crawl = Crawl(
                 self.spider,
                 rules,
                 MemoryStore(self._clock, max_wait=self.settings.max_wait),
                 self.journal,
+                self.rejected,
                 build(http, rules, Jars(), self._clock),
                 clock=self._clock,
                 events=self.events,
                 trust=guard.trust,
-                rejected=self._reject if self.folder else None,
                 alarm=self._alarm,
             )
             self._follow(crawl)
-            for tell in self.started:
-                tell(crawl)
-            report = None
-            try:
-                async with _Followers(self.followers) as following:
-                    await crawl.run()
-                    report = self._report(crawl)
-                    following.finished = report.state == FINISHED
-            finally:
-                if report is not None:
-                    report = self._with_outputs(report)
+            async with _Followers(self.followers, self.events) as following:
+                for tell in self.started:
+                    tell(crawl)
+                await crawl.run()
+                report = self._report(crawl)
+                following.finished = report.state == FINISHED
+        return self._with_outputs(report)
+
+    def _with_outputs(self, report: Report) -> Report:
+        """An output that failed fails the run, though the journal has everything."""
+        report.outputs = {each.name: str(each.error or "") for each in self.followers}
+        for name, error in report.outputs.items():
+            if error:
+                report.said.append(f"output {name}: {error}")
+                report.state = FAILED if report.state == FINISHED else report.state
         return report
 
     def _follow(self, crawl: Crawl) -> None:
@@ -140,3 +142,67 @@ class Run:
             crawl.commit.told.append(follower.notify)
         most = self.settings.max_lag
         crawl.behind = lambda: any(follower.behind(most) for follower in self.followers)
+
+    def _report(self, crawl: Crawl) -> Report:
+        said = list(_broken_rules(crawl, self.settings))
+        state = FINISHED
+        if crawl.resumable or crawl.why == "interrupted":
+            state = INTERRUPTED
+        elif crawl.broken:
+            state = FAILED
+            said.insert(0, f"the spider broke: {crawl.broken}")
+        elif not crawl.stats.done:
+            state = FAILED
+            said.insert(0, "no page succeeded")
+        elif said:
+            state = BROKE_RULE
+        return Report(
+            state=state,
+            why=crawl.why,
+            said=said,
+            stats=crawl.stats,
+            drops=dict(crawl.intake.drops),
+            proofs=crawl.gate.proofs(),
+            outputs={},
+            resumable=crawl.resumable,
+        )
+
+
+class _Followers:
+    """The outputs, running beside the crawl; at the end they write what is committed and close."""
+
+    def __init__(self, followers: Sequence[Follower], events: Events) -> None:
+        self.finished = False
+        self._followers = followers
+        self._events = events
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> _Followers:
+        await self._group.__aenter__()
+        for follower in self._followers:
+            self._group.create_task(self._run(follower))
+        return self
+
+    async def _run(self, follower: Follower) -> None:
+        await follower.run()
+        if follower.error is not None:
+            self._events.tell(OutputFailed(follower.name, str(follower.error)))
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        for follower in self._followers:
+            follower.end(finished=self.finished)
+        await self._group.__aexit__(None, None, None)
+
+
+def _broken_rules(crawl: Crawl, settings: Settings) -> Iterator[str]:
+    items, rate = crawl.limits.items, crawl.stats.error_rate
+    if items < settings.min_items:
+        yield f"{items:,} items, fewer than min_items = {settings.min_items:,}"
+    if rate > settings.max_error_rate:
+        yield f"{rate:.1%} of the pages failed, more than max_error_rate = {settings.max_error_rate:.1%}"
+
+
+def _proxies(settings: Settings) -> Iterator[str]:
+    for proxy in (settings.proxy, *(rule.proxy for rule in settings.hosts.values())):
+        if proxy:
+            yield canonical(proxy)

@@ -34,7 +34,7 @@ def arg(default: Any = REQUIRED, *, help: str = "", choices: Iterable[Any] = ())
 class Line(Protocol):
     """The crawl as its spider may use it."""
 
-    async def own_fetch(self, request: Request) -> Response:
+    async def fetch(self, request: Request) -> Response:
         """Fetch through the gate, in the caller's task."""
 
 
@@ -86,7 +86,7 @@ class Spider:
             raise SpiderError("self.fetch() works while a crawl runs")
         if isinstance(request, str):
             request = Request(request, **fields)
-        return await self._line.own_fetch(request)
+        return await self._line.fetch(request)
 
     async def start(self) -> AsyncIterator[Request | str]:
         """Yield what to begin with: URLs or Requests. By default `start_urls`."""

@@ -1,1 +1,1 @@
-"""Get it: from a request to a response, by one verb, `await fetch(request)`."""
+"""Get it: one verb, `await fetch(request) -> Response`, for the transport and every layer around it."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable
 
+from url import URL
+
 from .. import url as urls
 from ..reasons import Reason
 from ..request import Request
@@ -108,7 +110,7 @@ class Intake:
         self.drops[Reason.DUPLICATE] += duplicates
 
     def _new(
-        self, href: str, base: urls.URL, template: Request, taken: list[Request], known: set[int]
+        self, href: str, base: URL, template: Request, taken: list[Request], known: set[int]
     ) -> tuple[Reason, bool]:
         """What becomes of an href, and whether the same would become of it on any later page."""
         try:
