@@ -50,7 +50,7 @@ class Commit:
         self._seeds_done = False
         self._first = asyncio.Event()  # something waits to be committed
         self._now = asyncio.Event()  # and should not wait longer
-        self._lock = asyncio.Lock()
+        self._finishing = False
         self.told: list[Callable[[int], None]] = []  # called with the journal's committed length
 
     def add(self, outcome: Outcome, added: Sequence[Request]) -> None:
@@ -76,32 +76,37 @@ class Commit:
         """Commit what there is without waiting for more."""
         self._now.set()
 
+    def finish(self) -> None:
+        """Let `run` end after a last batch with everything accepted before."""
+        self._finishing = True
+        self._first.set()
+        self._now.set()
+
     async def run(self) -> None:
-        """Commit batch after batch, until cancelled."""
-        while True:
+        """Commit batch after batch, until `finish`. Raises StoreError, OutputError: the process must end."""
+        while not self._finishing:
             await self._first.wait()
             await self._clock.wait(self._now, self._clock.monotonic() + self._every)
-            await self.step()
+            await self._step()
+        await self._step()
 
-    async def step(self) -> None:
-        """Make durable what has been accepted so far. Raises StoreError, OutputError: the process must end."""
-        async with self._lock:
-            outcomes, self._outcomes = self._outcomes, []
-            added, self._added = self._added, []
-            lines, self._lines = self._lines, []
-            bad, self._bad_lines = self._bad_lines, []
-            done = self._seeds_done
-            self._bytes = 0
-            self._first.clear()
-            self._now.clear()
-            if lines:
-                self.position = await self._journal.append(lines)
-            if bad:
-                self._bad_position = await self._rejected.append(bad)
-            positions = {"items": self.position, "rejected": self._bad_position}
-            await self._store.commit(Batch(outcomes=outcomes, added=added, positions=positions, seeds_done=done))
-            if lines:
-                for tell in self.told:
-                    tell(self.position)
-            if self._events.wanted:
-                self._events.tell(Committed(len(outcomes), self.position))
+    async def _step(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        added, self._added = self._added, []
+        lines, self._lines = self._lines, []
+        bad, self._bad_lines = self._bad_lines, []
+        done = self._seeds_done
+        self._bytes = 0
+        self._first.clear()
+        self._now.clear()
+        if lines:
+            self.position = await self._journal.append(lines)
+        if bad:
+            self._bad_position = await self._rejected.append(bad)
+        positions = {"items": self.position, "rejected": self._bad_position}
+        await self._store.commit(Batch(outcomes=outcomes, added=added, positions=positions, seeds_done=done))
+        if lines:
+            for tell in self.told:
+                tell(self.position)
+        if self._events.wanted:
+            self._events.tell(Committed(len(outcomes), self.position))

@@ -105,12 +105,13 @@ class Crawl:
         await self._store.open()
         try:
             async with asyncio.TaskGroup() as self._group:
-                for step in (self._seeds, self._claimer, self._feeder, self._timekeeper, self.commit.run):
+                for step in (self._seeds, self._claimer, self._feeder, self._timekeeper):
                     self._go(step())
+                self._group.create_task(self.commit.run())
                 await self._ended.wait()
                 for task in self._tasks:
                     task.cancel()
-            await self.commit.step()
+                self.commit.finish()
         except BaseExceptionGroup as group:
             raise _first(group) from group
         finally:
@@ -309,7 +310,8 @@ class Crawl:
             return request
         try:
             prepared = self.spider.prepare(request)
-            return await prepared if asyncio.iscoroutine(prepared) else prepared
+            made: Request = await prepared if asyncio.iscoroutine(prepared) else prepared
+            return made
         except Exception as error:
             raise FetchError(Reason.CALLBACK_ERROR, f"prepare: {type(error).__name__}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -53,7 +54,7 @@ class Spider:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = OWNED.intersection(cls.__dict__) | OWNED.intersection(cls.__dict__.get("__annotations__", ()))
+        taken = OWNED.intersection(cls.__dict__) | OWNED.intersection(inspect.get_annotations(cls))
         if taken:
             raise SpiderError(f"{cls.__name__}.{min(taken)} overrides a name of the framework")
 
@@ -129,7 +130,7 @@ def arguments(spider: type[Spider]) -> dict[str, tuple[Any, Arg]]:
     for kind in reversed(spider.__mro__):
         if not issubclass(kind, Spider) or kind is Spider:
             continue
-        for name in kind.__dict__.get("__annotations__", ()):
+        for name in inspect.get_annotations(kind):
             if name.startswith("_") or str(hints[name]).startswith("typing.ClassVar") or name in FRAMEWORK:
                 continue
             default = kind.__dict__.get(name, REQUIRED)
