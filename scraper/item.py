@@ -40,8 +40,11 @@ def encode(item: Any) -> bytes:
     Raises ItemError whose `field` is the path of what is at fault ("sizes[2].name"): NaN and infinities,
     keys that are not strings, values JSON has no form for. O(values): one look at each, then the encoder.
     """
-    if _plan(type(item)) is MODEL:
+    plan = _plan(type(item))
+    if plan is MODEL:
         item = _dump(item, None)
+    elif type(plan) is tuple and hasattr(item, "__attrs_attrs__"):
+        item = {name: getattr(item, name, None) for name in plan}  # msgspec sorts the slots of attrs by name
     _check(item, None, 0)
     try:
         line = _encoder.encode(item)
@@ -129,9 +132,9 @@ def _look(kind: type) -> tuple[str, ...] | bool:
 
 
 def _dump(model: Any, path: Any) -> Any:
-    """A pydantic object as data; in its JSON mode, which knows its own types (HttpUrl, SecretStr)."""
+    """A pydantic object as data; not in its JSON mode, which makes null of NaN and text of any key."""
     try:
-        return model.model_dump(mode="json")
+        return model.model_dump()
     except UNENCODABLE as error:
         raise _bad(path, str(error)) from None
 
@@ -139,15 +142,17 @@ def _dump(model: Any, path: Any) -> Any:
 def _hook(value: Any) -> Any:
     """What msgspec itself does not write; the order matters little, it is the rare case."""
     if _plan(type(value)) is MODEL:
-        return value.model_dump(mode="json")
+        return value.model_dump()
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, PurePath) or type(value).__module__ == "pydantic.networks":
-        return str(value)
+    if isinstance(value, PurePath) or any(
+        each.__module__.startswith("pydantic") for each in type(value).mro()
+    ):
+        return str(value)  # of pydantic: HttpUrl, and SecretStr, which shows stars
     if isinstance(value, deque):
         return list(value)
     raise TypeError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,7 @@ def expand(path: str, variables: Mapping[str, str]) -> str:
 
 
 def check_writable(path: str) -> None:
-    """Raise UsageError when the folder of an expanded path cannot be made or written; touches nothing."""
+    """Raise UsageError when the folder of an expanded path cannot be made or written; leaves no trace."""
     if path == STDOUT:
         return
     file = Path(os.path.realpath(path))
@@ -67,9 +68,13 @@ def check_writable(path: str) -> None:
     if not folder.is_dir():
         raise UsageError(f"{path} cannot be written: {folder} is not a folder")
     part = file.with_name(file.name + ".part")
-    for each in (folder, part):
-        if each.exists() and not os.access(each, os.W_OK):
-            raise UsageError(f"{path} cannot be written: no permission to write {each}")
+    if part.exists() and not os.access(part, os.W_OK):
+        raise UsageError(f"{path} cannot be written: no permission to write {part}")
+    try:  # permissions alone do not tell: the disk may be full, or no disk at all
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"1")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {folder}: {error.strerror}") from error
 
 
 def _ending(path: Path) -> str:

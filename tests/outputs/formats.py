@@ -61,7 +61,7 @@ def output(path: Path, **options: Any) -> Output:
 
 
 def lines(count: int, start: int = 0) -> list[bytes]:
-    """Items that are a little different from each other; a new column comes at every 50th."""
+    """Items that are a little different from each other; a new column comes at each of some 50ths."""
     items: list[dict[str, Any]] = []
     for number in range(start, start + count):
         item: dict[str, Any] = {
@@ -70,7 +70,7 @@ def lines(count: int, start: int = 0) -> list[bytes]:
             "tags": ["a", number],
         }
         if number % 50 == 49:
-            item[f"extra {number // 50}"] = {"deep": [None, True, 1.5]}
+            item[f"extra {number // 50 % 7}"] = {"deep": [None, True, 1.5]}
         items.append(item)
     return [json.dumps(item).encode() for item in items]
 
