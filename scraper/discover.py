@@ -76,7 +76,9 @@ def find(word: str, project: Path) -> type[Spider]:
         if not known:
             raise UsageError(f"no spider {word!r}: there are none in {where}; give a file, or `scraper new spider`")
         names = ", ".join(dict.fromkeys(each.name for each in known))
-        raise UsageError(f"no spider {word!r} in {where}{near(word, [e.name for e in known]) or f'; there are {names}'}")
+        raise UsageError(
+            f"no spider {word!r} in {where}{near(word, [e.name for e in known]) or f'; there are {names}'}"
+        )
     return _from_file(matching[0].path, word)
 
 
@@ -120,7 +122,7 @@ def load(path: Path) -> Any:
         raise
     except ScraperError as error:
         raise UsageError(f"{path}: {error}") from error
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a user's file may raise anything
+    except (Exception, SystemExit) as error:
         line = _line(error, path)
         raise UsageError(f"{path}{line}: {type(error).__name__}: {error}") from error
     finally:

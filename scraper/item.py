@@ -149,15 +149,11 @@ def _hook(value: Any) -> Any:
         return float(value)
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, PurePath) or any(
-        each.__module__.startswith("pydantic") for each in type(value).mro()
-    ):
+    if isinstance(value, PurePath) or any(each.__module__.startswith("pydantic") for each in type(value).mro()):
         return str(value)  # of pydantic: HttpUrl, and SecretStr, which shows stars
     if isinstance(value, deque):
         return list(value)
-    raise TypeError(
-        f"a value of type {type(value).__qualname__} has no form in JSON; give its text or its data"
-    )
+    raise TypeError(f"a value of type {type(value).__qualname__} has no form in JSON; give its text or its data")
 
 
 def _culprit(value: Any, path: Any, error: Exception) -> tuple[Any, str]:

@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from .clock import Clock
-from .errors import OutputError, UsageError
-from .folder import RunFolder, RunInfo
+from .folder import RunFolder
+from .outputs.journal import MemoryJournal
 from .outputs.registry import check_writable, expand, open_output
-from .run import Report, Run
+from .run import MEMORY_LAG, Report, Run
 from .settings import Layer, Settings, resolve
 from .spider import Spider, check
 
@@ -46,13 +45,14 @@ async def crawl(
     `output` names files as `-o` does. `options` go to `Run`: a clock, a resolver, events. Raises UsageError
     for wrong settings or outputs before anything is sent.
     """
-    made, kept = _prepare(spider, output, settings, folder, options)
-    report = await _execute(made, kept)
+    made = _prepare(spider, output, settings, folder, options)
+    report = await made.execute()
     items: list[Any] = []
-    if kept is None:
-        lines, _ = await made.journal.read(0, report.position)
-        items = [msgspec.json.decode(line) for line in lines]
-    return Result(report=report, items=items, folder=kept.path if kept else None)
+    position = 0
+    while made.folder is None and position < report.position:
+        lines, position = await made.journal.read(position, report.position)
+        items.extend(msgspec.json.decode(line) for line in lines)
+    return Result(report=report, items=items, folder=made.folder.path if made.folder else None)
 
 
 async def stream(
@@ -62,7 +62,7 @@ async def stream(
 
     Leaving the loop early ends the crawl. When the reader is slow the crawl waits.
     """
-    made, _ = _prepare(spider, (), settings, None, options)
+    made = _prepare(spider, (), settings, None, options)
     news = asyncio.Event()
     position = 0
     reached = 0
@@ -74,7 +74,7 @@ async def stream(
 
     def watch(crawl: Any) -> None:
         crawl.commit.told.append(tell)
-        crawl.behind = lambda: reached - position > made.settings.max_lag
+        crawl.behind = lambda: reached - position > MEMORY_LAG
 
     made.started.append(watch)
     task = asyncio.create_task(made.execute())
@@ -85,6 +85,8 @@ async def stream(
                 lines, position = await made.journal.read(position, reached)
                 for line in lines:
                     yield msgspec.json.decode(line)
+                if isinstance(made.journal, MemoryJournal):
+                    made.journal.drop(position)
                 continue
             if task.done():
                 await task
@@ -99,3 +101,28 @@ async def stream(
 def run(spider: Spider, **options: Any) -> Result:
     """`crawl` for a program without an event loop."""
     return asyncio.run(crawl(spider, **options))
+
+
+def _prepare(
+    spider: Spider,
+    output: str | Path | Iterable[str | Path],
+    settings: Mapping[str, Any] | None,
+    folder: str | Path | None,
+    options: dict[str, Any],
+) -> Run:
+    check(type(spider))
+    made = settings_for(spider, ("settings", settings or {}))
+    paths = [str(output)] if isinstance(output, str | Path) else [str(each) for each in output]
+    kept = RunFolder.make(Path(folder), spider.name, time.time()) if folder is not None else None
+    names = variables(spider.name, kept.run if kept else "memory", time.time())
+    outputs = []
+    for path in paths:
+        opened = open_output(path, variables=names, csv_safe=made.csv_safe)
+        check_writable(expand(path, names))
+        outputs.append((expand(path, names), opened))
+    return Run(spider, made, folder=kept, outputs=outputs, **options)
+
+
+def variables(spider: str, run: str, now: float) -> dict[str, str]:
+    """What `{date}`, `{run}` and `{spider}` in an output's path stand for."""
+    return {"date": time.strftime("%Y-%m-%d", time.localtime(now)), "run": run, "spider": spider}

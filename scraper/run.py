@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -17,18 +19,21 @@ from .fetch.cookies import Jars
 from .fetch.guard import Guard
 from .fetch.http import Http
 from .fetch.stack import build
-from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder
+from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder, RunInfo
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
+from .logs import RUN, EventLog, RunLog
 from .outputs import Output
 from .outputs.follow import Follower
 from .outputs.journal import Journal, MemoryJournal
 from .reasons import Reason
 from .settings import HostRules, Settings
-from .spider import Spider
+from .spider import Spider, arguments
 from .stats import Stats
 from .url import canonical, netloc
 
+MEMORY_LAG = 10_000  # items
+SECRET_SETTINGS = frozenset({"auth", "proxy", "headers", "hosts"})
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
 
@@ -43,6 +48,7 @@ class Report(msgspec.Struct, kw_only=True):
     proofs: Mapping[str, Proof]
     outputs: Mapping[str, str]  # output -> its error, "" for none
     resumable: bool = False
+    position: int = 0  # where the journal of items ends
 
     @property
     def exit_code(self) -> int:
@@ -95,7 +101,60 @@ class Run:
         self._alarm = alarm
 
     async def execute(self) -> Report:
-        """Crawl to the end. Raises ScraperError or the bug when the engine itself breaks."""
+        """Crawl to the end, and close the run folder. Raises ScraperError, or the engine's own bug."""
+        if self.folder is None:
+            return await self._execute()
+        info = self._info(self.folder)
+        self.folder.write(info)
+        handler = RunLog(self.folder.log, self.folder.run)
+        token = RUN.set(self.folder.run)
+        root = logging.getLogger("scraper")
+        root.addHandler(handler)
+        self.events.listen(EventLog())
+        state, report = FAILED, None
+        try:
+            report = await self._execute()
+            state = report.state
+            return report
+        except asyncio.CancelledError:
+            state = INTERRUPTED
+            raise
+        finally:
+            root.removeHandler(handler)
+            handler.close()
+            RUN.reset(token)
+            self._close(self.folder, info, state, report)
+
+    def _info(self, folder: RunFolder) -> RunInfo:
+        given = {name: getattr(self.spider, name) for name in arguments(type(self.spider))}
+        return RunInfo(
+            run=folder.run,
+            spider=self.spider.name,
+            source=inspect.getsourcefile(type(self.spider)) or "",
+            arguments=msgspec.to_builtins(given, enc_hook=str),
+            settings=self._told_settings(),
+            started=self._clock.wall(),
+            outputs=[name for name, _ in self._outputs],
+        )
+
+    def _told_settings(self) -> dict[str, Any]:
+        """The settings that differ from the defaults, without their secrets."""
+        default, shown = Settings(), {}
+        for name in Settings.__struct_fields__:
+            value = getattr(self.settings, name)
+            if value != getattr(default, name):
+                shown[name] = "(not kept)" if name in SECRET_SETTINGS else msgspec.to_builtins(value)
+        return shown
+
+    def _close(self, folder: RunFolder, info: RunInfo, state: str, report: Report | None) -> None:
+        info.state, info.ended, info.exit_code = state, self._clock.wall(), EXIT_CODES[state]
+        if report is not None:
+            info.why, info.items = report.why, report.stats.items
+            info.pages, info.failed = report.stats.done, report.stats.failed
+            folder.write_stats(report.as_data())
+        folder.close(info, keep=self.settings.keep_runs)
+
+    async def _execute(self) -> Report:
         rules = HostRules(self.settings)
         guard = Guard(allow_private=self.settings.allow_private)
         for proxy in _proxies(self.settings):
@@ -140,7 +199,7 @@ class Run:
             follower = Follower(self.journal, output, name=name, clock=self._clock)
             self.followers.append(follower)
             crawl.commit.told.append(follower.notify)
-        most = self.settings.max_lag
+        most = self.settings.max_lag if self.folder else MEMORY_LAG
         crawl.behind = lambda: any(follower.behind(most) for follower in self.followers)
 
     def _report(self, crawl: Crawl) -> Report:
@@ -165,6 +224,7 @@ class Run:
             proofs=crawl.gate.proofs(),
             outputs={},
             resumable=crawl.resumable,
+            position=crawl.commit.position,
         )
 
 

@@ -156,7 +156,5 @@ class CsvTable:
     def _padded(self, record: bytes, width: int) -> bytes:
         end = b"\r\n" if record.endswith(b"\r\n") else b"\n"
         missing = len(self._columns) - width
-        empty = (
-            self._delimiter.encode() * missing if width else b'""' + self._delimiter.encode() * (missing - 1)
-        )
+        empty = self._delimiter.encode() * missing if width else b'""' + self._delimiter.encode() * (missing - 1)
         return record.removesuffix(end) + empty + end

@@ -142,18 +142,14 @@ async def journal_of(folder: Path, count: int) -> Journal:
 
 async def follow(journal: Journal, path: Path, end: int, *, finished: bool) -> Follower:
     kept = CursorFile(path.with_suffix(".cursor"))
-    follower = Follower(
-        journal, output(path), cursor=kept.load(), committed=end, save=kept.save, clock=Clock()
-    )
+    follower = Follower(journal, output(path), cursor=kept.load(), committed=end, save=kept.save, clock=Clock())
     follower.end(finished=finished)
     await follower.run()
     return follower
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-async def test_it_goes_on_at_its_cursor_and_begins_again_without_its_file(
-    tmp_path: Path, ending: str
-) -> None:
+async def test_it_goes_on_at_its_cursor_and_begins_again_without_its_file(tmp_path: Path, ending: str) -> None:
     journal = await journal_of(tmp_path, 300)
     middle = sum(len(line) + 1 for line in lines(140))
     path = tmp_path / f"out{ending}"

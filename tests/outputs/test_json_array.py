@@ -34,9 +34,7 @@ async def test_append_goes_on_within_the_array(tmp_path: Path, before: bytes, af
 @pytest.mark.parametrize(
     ("name", "content"), [("a.json", b'{"a": [1]'), ("a.xml", b"<rss></rss>"), ("a.json.gz", b"x")]
 )
-async def test_append_to_what_is_of_another_form_is_refused(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
+async def test_append_to_what_is_of_another_form_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     out = output(path, append=True)

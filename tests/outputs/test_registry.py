@@ -18,9 +18,7 @@ def test_variables_expand() -> None:
 
 
 def test_an_unknown_variable_is_an_error_that_names_the_nearest() -> None:
-    with pytest.raises(
-        UsageError, match=r"no \{spidr\} \(did you mean spider\?\); there are \{date\}, \{run\}"
-    ):
+    with pytest.raises(UsageError, match=r"no \{spidr\} \(did you mean spider\?\); there are \{date\}, \{run\}"):
         open_output("{spidr}.csv", variables=VARIABLES)
 
 
