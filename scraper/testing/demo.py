@@ -60,9 +60,7 @@ def _table() -> tuple[dict[str, Any], ...]:
     for shelf, lines in SHELVES.items():
         for line in lines.splitlines():
             for title in line.strip().split("|"):
-                draw = blake2b(
-                    title.encode(), digest_size=4
-                ).digest()  # the same book costs the same for ever
+                draw = blake2b(title.encode(), digest_size=4).digest()  # the same book costs the same for ever
                 rows.append(
                     {
                         "title": title,
@@ -83,8 +81,7 @@ def _slug(title: str) -> str:
 def books(url: str = "") -> list[dict[str, Any]]:
     """Every book of the shop: title, price (pounds), rating (1 to 5), shelf, url (under the shop's)."""
     return [
-        {key: row[key] for key in ("title", "price", "rating", "shelf")}
-        | {"url": url.rstrip("/") + row["path"]}
+        {key: row[key] for key in ("title", "price", "rating", "shelf")} | {"url": url.rstrip("/") + row["path"]}
         for row in _table()
     ]
 

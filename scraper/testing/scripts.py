@@ -80,9 +80,7 @@ def says(*replies: bytes, then: Then = Then.SERVE) -> Script:
     return script
 
 
-def slowly(
-    first: bytes, piece: bytes, times: int | None = None, pause: float = PAUSE, end: bytes = b""
-) -> Script:
+def slowly(first: bytes, piece: bytes, times: int | None = None, pause: float = PAUSE, end: bytes = b"") -> Script:
     """Send `first` at once, then `piece` every `pause` seconds, so many times or for ever, then `end`."""
 
     async def script(reader: Reader, writer: Writer, n: int) -> None:
@@ -233,10 +231,7 @@ SCRIPTS: dict[str, Script] = {
     # Length and framing (RFC 9112 6).
     "two lengths": says(answer(b"ok", b"Content-Length: 3")),
     "equal lengths": says(answer(b"ok", b"Content-Length: 2")),
-    **{
-        name: says(answer(b"ok", b"Content-Length: " + value, length=False))
-        for name, value in LENGTHS.items()
-    },
+    **{name: says(answer(b"ok", b"Content-Length: " + value, length=False)) for name, value in LENGTHS.items()},
     "length and chunked": says(
         answer(b"2\r\nok\r\n0\r\n\r\n", b"Transfer-Encoding: chunked\r\nContent-Length: 2", length=False)
     ),

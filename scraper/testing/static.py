@@ -43,9 +43,7 @@ def _response(status: int, body: bytes, kind: str = "text/html", more: str = "")
 
 def _error(status: int) -> tuple[bytes, bytes]:
     phrase = HTTPStatus(status).phrase
-    return _response(
-        status, f"<html><title>{status} {phrase}</title><h1>{status} {phrase}</h1></html>\n".encode()
-    )
+    return _response(status, f"<html><title>{status} {phrase}</title><h1>{status} {phrase}</h1></html>\n".encode())
 
 
 class Files:

@@ -44,9 +44,7 @@ async def test_answers_each_host_with_its_own_page(site: Site, client: aiohttp.C
     assert [hit.status for hit in site.hits_of("other.test")] == [200, 404]
 
 
-async def test_a_path_with_query_goes_before_the_path_alone(
-    site: Site, client: aiohttp.ClientSession
-) -> None:
+async def test_a_path_with_query_goes_before_the_path_alone(site: Site, client: aiohttp.ClientSession) -> None:
     site.page("/list", "first")
     site.page("/list?page=2", "second")
     assert await (await client.get("http://a.test/list?page=2")).text() == "second"
@@ -76,9 +74,7 @@ async def test_a_page_with_validators_answers_304(site: Site, client: aiohttp.Cl
     assert statuses == [304, 200, 304]
 
 
-async def test_redirects_robots_and_headers_are_sent_as_declared(
-    site: Site, client: aiohttp.ClientSession
-) -> None:
+async def test_redirects_robots_and_headers_are_sent_as_declared(site: Site, client: aiohttp.ClientSession) -> None:
     site.redirect("/old", "/new", 301)
     site.robots("User-agent: *\nDisallow: /x")
     site.robots(503, host="broken.test")
@@ -122,9 +118,7 @@ async def test_a_trap_never_ends(site: Site, client: aiohttp.ClientSession) -> N
     assert re.findall(r'href="([^"]+)"', page) == ["/deep/0/1/0", "/deep/0/1/1"]
 
 
-async def test_basic_authentication_opens_only_to_the_right_name(
-    site: Site, client: aiohttp.ClientSession
-) -> None:
+async def test_basic_authentication_opens_only_to_the_right_name(site: Site, client: aiohttp.ClientSession) -> None:
     site.basic("/private", "ann", "päss", "inside")
     refused = await client.get("http://a.test/private")
     assert refused.status == 401
@@ -151,9 +145,7 @@ async def test_a_cookie_wall_redirects_to_itself_once(site: Site, client: aiohtt
     assert [hit.status for hit in site.hits_of(path="/")] == [302, 200]
 
 
-async def test_a_function_can_answer_everything_below_a_path(
-    site: Site, client: aiohttp.ClientSession
-) -> None:
+async def test_a_function_can_answer_everything_below_a_path(site: Site, client: aiohttp.ClientSession) -> None:
     def day(visit: Visit) -> Answer:
         return Answer(200, f"{visit.path} visit {visit.number}")
 

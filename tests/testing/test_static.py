@@ -70,9 +70,7 @@ async def test_a_directory_without_its_slash_keeps_its_query(url: str, client: a
         assert response.headers["Location"] == f"/sub/{query}"
 
 
-async def test_answers_each_url_as_the_walk_expects(
-    root: Path, url: str, client: aiohttp.ClientSession
-) -> None:
+async def test_answers_each_url_as_the_walk_expects(root: Path, url: str, client: aiohttp.ClientSession) -> None:
     expected = walk(root, "", url)
     assert len(expected) == 6
     for link, answer in expected.items():
