@@ -17,7 +17,7 @@ class Book:
 
 class Books(Spider):
     name = "books"
-    url: str = arg(help="address of the shop")
+    url: str  # of the shop
     shelf: str = arg("", help="shelf to read, all of them when empty")
 
     async def start(self):

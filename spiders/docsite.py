@@ -1,11 +1,11 @@
 """Every page of a documentation site, with its title and the number of its links."""
 
-from scraper import Request, Response, Spider, arg
+from scraper import Request, Response, Spider
 
 
 class Docsite(Spider):
     name = "docsite"
-    url: str = arg(help="page to start from")
+    url: str  # of the first page
 
     async def start(self):
         yield Request(self.url)

@@ -47,12 +47,14 @@ class SiteProcess(Routes):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._child is None:
+        child = self._child
+        if child is None:
             return
-        self._last = self.hits
-        child, self._child = self._child, None
         with child:  # closes the pipes, which ends the child, and waits for it
-            pass
+            try:
+                self._last = self.hits
+            finally:
+                self._child = None
 
     @property
     def hits(self) -> list[Hit]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import repeat
+from typing import cast
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -51,8 +53,8 @@ async def forever() -> None:
 
 def reset(writer: Writer) -> None:
     """End the connection with a RST, after what was written before has left."""
-    sock: socket.socket = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
@@ -115,9 +117,7 @@ async def _silent(reader: Reader, writer: Writer, n: int) -> None:
 
 
 async def _unread(reader: Reader, writer: Writer, n: int) -> None:
-    transport = writer.transport
-    assert isinstance(transport, asyncio.ReadTransport)
-    transport.pause_reading()
+    cast(asyncio.Transport, writer.transport).pause_reading()
     await forever()
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 from .routes import LOOPBACK
@@ -98,9 +99,8 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._clients.add(transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
+        self._clients.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._clients.discard(self._transport)

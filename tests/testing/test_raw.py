@@ -46,7 +46,7 @@ async def tell(name: str, **given: float) -> tuple[bytes, str]:
 
 @pytest.mark.parametrize("name", sorted(SCRIPTS.keys() - ENDLESS))
 async def test_every_script_answers_or_is_silent_and_ends_with_its_server(name: str) -> None:
-    data, end = await tell(name, seconds=0.1)
+    data, end = await tell(name, seconds=0.05)
     silent = {"silent", "never reads", "reset at once", "close at once"}
     assert bool(data) == (name not in silent)
     assert end in ("open", "closed", "reset")
@@ -77,7 +77,7 @@ async def test_endless_scripts_send_more_than_anyone_wants(name: str) -> None:
     ],
 )
 async def test_connections_end_as_the_script_says(name: str, end: str, start: bytes) -> None:
-    data, ended = await tell(name, seconds=0.4)
+    data, ended = await tell(name, seconds=0.1 if end == "open" else 5.0)
     assert ended == end
     assert data.startswith(start)
 
