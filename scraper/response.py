@@ -208,7 +208,7 @@ class Response:
         if sum(part is not None for part in (links, css, xpath)) > 1:
             raise SpiderError("follow_all() takes one of css, xpath and links")
         if links is not None:
-            hrefs = [self._href(link) for link in links]
+            hrefs = [link if type(link) is str else self._href(link) for link in links]
         else:
             hrefs = self._read.hrefs(self, css if css is not None else xpath or "a[href]")
         template = Request("http://template.invalid/", callback=callback, **fields)

@@ -61,24 +61,32 @@ def canonical(text: str, base: URL | None = None) -> str:
 
 def normal(parsed: URL) -> str:
     """The canonical form of a parsed URL. Raises BadURL for what is not http or https, or too long."""
-    if parsed.scheme not in ("http", "https"):
-        raise BadURL(Reason.BAD_SCHEME, str(parsed))
-    host = parsed.host_str
-    if not host:
-        raise BadURL(Reason.BAD_URL, str(parsed))
-    if parsed.username or parsed.password:
-        parsed = parsed.with_username("").with_password(None)
-    if host.endswith(".") and host != "." and not host.endswith(".."):  # ".." ends in an empty label
-        parsed = parsed.with_host(host[:-1])
     text = str(parsed)
     cut = text.find("#")
     if cut >= 0:
         text = text[:cut]
+    start = 8 if text.startswith("https://") else 7 if text.startswith("http://") else 0
+    if not start:
+        raise BadURL(Reason.BAD_SCHEME, text)
+    host = text[start : text.find("/", start)]
+    if "@" in host or ".:" in host or host.endswith("."):
+        text = _plain_host(parsed, text)
     if len(text) > MAX_LENGTH:
         raise BadURL(Reason.URL_TOO_LONG, text)
     if "%" in text:
         text = _LOWER_ESCAPE.sub(lambda match: match[0].upper(), text)
     return text
+
+
+def _plain_host(parsed: URL, text: str) -> str:
+    """A URL without user information and without the dot that may end a host."""
+    host = parsed.host_str or ""
+    if not host:
+        raise BadURL(Reason.BAD_URL, text)
+    parsed = parsed.with_username("").with_password(None).with_fragment(None)
+    if host.endswith(".") and host != "." and not host.endswith(".."):  # ".." ends in an empty label
+        parsed = parsed.with_host(host[:-1])
+    return str(parsed)
 
 
 def netloc(url: str) -> str:

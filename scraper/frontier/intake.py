@@ -18,6 +18,7 @@ from ..response import Follow
 from ..settings import Settings
 from .scope import Scope, suspicious
 
+OK, DUPLICATE = Reason.OK, Reason.DUPLICATE  # an enumeration's member is slow to look up
 MEMO_SIZE = 50_000  # hrefs; about 6 MB
 
 
@@ -95,19 +96,22 @@ class Intake:
         parsed = None
         duplicates = 0
         for href in follow.hrefs:
+            cut = href.find("#")
+            if cut >= 0:
+                href = href[:cut]  # many links of a page go to places on one other page
             verdict = memo.get(href)
             if verdict is None:
                 if parsed is None:
                     parsed = urls.parse(base)
                 verdict, lasting = self._new(href, parsed, template, taken, known)
-                if lasting and href[:1] not in ("", "?", "#"):  # those depend on the page, not the folder
+                if lasting and href[:1] not in ("", "?"):  # those depend on the page, not the folder
                     memo[href] = verdict
                     self._memo_size += 1
-            if verdict is Reason.DUPLICATE:
+            if verdict is DUPLICATE:
                 duplicates += 1
-            elif verdict is not Reason.OK:
+            elif verdict is not OK:
                 self.drops[verdict] += 1
-        self.drops[Reason.DUPLICATE] += duplicates
+        self.drops[DUPLICATE] += duplicates
 
     def _new(
         self, href: str, base: URL, template: Request, taken: list[Request], known: set[int]
@@ -119,13 +123,13 @@ class Intake:
             return error.reason, True
         mark = urls.fingerprint(url)
         if mark in self._seen or mark in known:
-            return Reason.DUPLICATE, True
+            return DUPLICATE, True
         reason = self._reason(url, template.scope, template.depth, seed=False)
         if reason is not None:
             return reason, reason is not Reason.TOO_DEEP
         known.add(mark)
         taken.append(template.replace(url=url))
-        return Reason.OK, False  # the next time it is met, it is a duplicate
+        return OK, False  # the next time it is met, it is a duplicate
 
     def _reason(self, url: str, label: str, depth: int, seed: bool) -> Reason | None:
         if not self._scope.accepts(url, urls.netloc(url), label):
