@@ -1,0 +1,105 @@
+"""What a Response reads itself with: text, document, selectors and links, each made when asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
+
+from ..errors import FetchError
+from ..reasons import Reason
+from ..response import Link, Response
+from . import bombs, encoding, links, selector
+
+_OPTIONS = LexborDocumentOptions.WO_EVENTS.value  # with events every <option> walks all those before it
+
+
+def large(response: Response) -> bool:
+    """Whether a body is worth a thread: call `prepare` there before anybody asks for its document."""
+    return bombs.large(response.body)
+
+
+def prepare(response: Response) -> None:
+    """Guard and parse a page, for a thread: the parse releases the GIL. Raises FetchError as `document`."""
+    document(response)
+
+
+def document(response: Response) -> LexborHTMLParser:
+    """The page as selectolax's parser, parsed once. Raises FetchError: NOT_TEXT, HTML_BOMB."""
+    parser: LexborHTMLParser = response.cached("document", lambda: _parse(response))
+    return parser
+
+
+def _parse(response: Response) -> LexborHTMLParser:
+    html = _html(response)
+    bombs.check(html)
+    return LexborHTMLParser(html, options=_OPTIONS)
+
+
+def _html(response: Response) -> bytes:
+    """The body in UTF-8, which is the body itself where it is UTF-8 already."""
+    _refuse_binary(response)
+    html: bytes = response.cached("html", lambda: encoding.utf8(response.body, response.encoding))
+    return html
+
+
+def _refuse_binary(response: Response) -> None:
+    content_type = response.headers.get("content-type", "")
+    if encoding.is_binary(response.body, content_type):
+        raise FetchError(Reason.NOT_TEXT, content_type or "no Content-Type")
+
+
+class Reader:
+    """The parse room for responses: `nofollow` marks links that ask for it, `max_links` caps those of a page.
+
+    `agent` is the product name that robots meta tags and X-Robots-Tag may address by name.
+    """
+
+    def __init__(self, *, nofollow: bool = True, max_links: int = links.MAX_LINKS, agent: str = "") -> None:
+        self.nofollow = nofollow
+        self.max_links = max_links
+        self.agent = agent
+
+    def encoding(self, response: Response) -> str:
+        """The WHATWG name of the body's encoding."""
+        return encoding.encoding(response.body, response.headers.get("content-type", ""))
+
+    def text(self, response: Response) -> str:
+        """The body as text. Raises FetchError(NOT_TEXT) for a binary body."""
+        _refuse_binary(response)
+        return encoding.decode(response.body, response.encoding)
+
+    def css(self, response: Response, query: str) -> selector.Selection[Any]:
+        """Elements, or strings with `::text` and `::attr(name)`. Raises SelectorError, FetchError."""
+        return selector.select(document(response), query, response.url)
+
+    def xpath(self, response: Response, query: str) -> selector.Selection[Any]:
+        """Not in the core: raises SelectorError."""
+        raise selector.no_xpath(query)
+
+    def base(self, response: Response) -> str:
+        """What relative URLs are joined to: `<base href>`, else the response's own URL.
+
+        A body that is no text, or has no `<base`, is not parsed for it.
+        """
+        if encoding.is_binary(response.body, response.headers.get("content-type", "")):
+            return response.url
+        if b"<base" not in _html(response).lower():  # 16 us on a page whose tree takes 25 us to walk
+            return response.url
+        return links.base(document(response), response.url)
+
+    def hrefs(self, response: Response, query: str) -> list[str]:
+        """The URLs, unresolved, of the elements a CSS query names. Raises SelectorError, FetchError."""
+        return links.hrefs(document(response), query, self.max_links)
+
+    def links(self, response: Response) -> list[Link]:
+        """Every http(s) URL of the headers and the page."""
+        return links.links(
+            document(response),
+            response.base_url,
+            response.headers,
+            nofollow=self.nofollow,
+            url=response.url,
+            limit=self.max_links,
+            agent=self.agent,
+        )
