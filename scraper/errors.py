@@ -6,6 +6,7 @@ ScraperError
 │   └── SelectorError      `one()` found none or several, or the selector itself is wrong
 ├── FetchError(reason)     a request got no usable response; `reason` says why
 │   └── StatusError        a response came, with a status nobody accepts
+├── NotNow                 the host was sent to rest between admission and departure: give the request back
 ├── ItemError(field)       an item that cannot be encoded
 ├── OutputError            a place for results cannot be written
 ├── StoreError             the crawl's state cannot be read or written
@@ -37,8 +38,11 @@ class FetchError(ScraperError):
     """A request got no usable response.
 
     `reason` is the kind of failure, `detail` what a person needs to know of it (never a secret),
-    `after` the seconds the server asked to be left alone, if it did.
+    `after` the seconds the server asked to be left alone, if it did, `body` what of a body that is too
+    large came before the cap.
     """
+
+    body: bytes = b""
 
     def __init__(self, reason: Reason, detail: str = "", *, after: float | None = None) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
@@ -53,6 +57,10 @@ class StatusError(FetchError):
     def __init__(self, status: int, *, after: float | None = None) -> None:
         super().__init__(Reason.STATUS, str(status), after=after)
         self.status = status
+
+
+class NotNow(ScraperError):
+    """A send was called off at departure; nothing has been sent."""
 
 
 class ItemError(ScraperError):

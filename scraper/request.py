@@ -13,9 +13,7 @@ from .errors import SpiderError
 
 Callback = Callable[..., Any]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 9.2.1
-PLAIN = frozenset(
-    {"priority", "session", "key", "again", "after", "timeout", "max_body", "retries", "browser"}
-)
+PLAIN = frozenset({"priority", "session", "key", "again", "after", "timeout", "max_body", "retries", "browser"})
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -166,9 +164,7 @@ def callback_name(callback: Callback | str | None) -> str:
         return callback
     name = getattr(callback, "__name__", "")
     if not name or name == "<lambda>" or "<locals>" in getattr(callback, "__qualname__", ""):
-        raise SpiderError(
-            f"callback {callback!r} must be a method of the spider, so that a crawl can be resumed"
-        )
+        raise SpiderError(f"callback {callback!r} must be a method of the spider, so that a crawl can be resumed")
     return str(name)
 
 

@@ -20,6 +20,8 @@ from .reasons import Reason
 CANONICAL_VERSION = 1
 MAX_LENGTH = 8192  # characters, like the request line limit of common servers (RFC 9112 3 asks for 8000)
 
+_STRIPPED = "".join(map(chr, range(33)))  # C0 controls and space, at both ends
+_DELETED = dict.fromkeys(map(ord, "\t\n\r"))  # anywhere
 _LOWER_ESCAPE = re.compile(r"%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f])")
 
 
@@ -27,7 +29,7 @@ class BadURL(ScraperError):
     """A string that is no URL we fetch; `reason` is BAD_URL, BAD_SCHEME or URL_TOO_LONG."""
 
     def __init__(self, reason: Reason, text: str) -> None:
-        super().__init__(f"{reason.value}: {text[:200]!r}")
+        super().__init__(f"{reason.value}: {printable(text[:200])!r}")
         self.reason = reason
 
 
@@ -38,7 +40,18 @@ def parse(text: str, base: URL | None = None) -> URL:
     try:
         return URL.parse(text) if base is None else base.join(text)
     except (URLError, ValueError) as error:
+        full = _spelled_out(text, base) if base is not None else text
+        if full != text:
+            return parse(full)
         raise BadURL(Reason.BAD_URL, text) from error
+
+
+def _spelled_out(text: str, base: URL) -> str:
+    """A link of three or more slashes with its scheme: `///host/` is `//host/` (WHATWG URL 4.4)."""
+    host = text.strip(_STRIPPED).translate(_DELETED)
+    if base.scheme in ("http", "https") and host.startswith(("//", "/\\", "\\/", "\\\\")):
+        return f"{base.scheme}://" + host.lstrip("/\\")
+    return text
 
 
 def canonical(text: str, base: URL | None = None) -> str:
@@ -55,11 +68,8 @@ def normal(parsed: URL) -> str:
         raise BadURL(Reason.BAD_URL, str(parsed))
     if parsed.username or parsed.password:
         parsed = parsed.with_username("").with_password(None)
-    if host.endswith("."):
-        host = host.rstrip(".")
-        if not host:
-            raise BadURL(Reason.BAD_URL, str(parsed))
-        parsed = parsed.with_host(host)
+    if host.endswith(".") and host != "." and not host.endswith(".."):  # ".." ends in an empty label
+        parsed = parsed.with_host(host[:-1])
     text = str(parsed)
     cut = text.find("#")
     if cut >= 0:
@@ -107,5 +117,5 @@ def digest(data: bytes) -> int:
 
 def printable(url: str) -> str:
     """A URL for logs and errors: no user information, no control characters."""
-    shown = re.sub(r"//[^/@?#]*@", "//", url, count=1)
-    return "".join(c if c.isprintable() else f"%{ord(c):02X}" for c in shown)
+    shown = re.sub(r"//[^/?#]*@", "//", url, count=1)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)

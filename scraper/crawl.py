@@ -1,0 +1,445 @@
+"""THE LINE: seeds -> frontier -> gate -> queue -> worker: fetch -> parse -> callback -> outcome -> commit.
+
+This file tells it and nothing else; every step is a room of its own. One event loop, so what does not await
+is one step: `feed` and `accept` find and leave the frontier whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+from .clock import Clock
+from .commit import Commit, Journal
+from .errand import Errands
+from .errors import FetchError, NotNow, SpiderError
+from .events import Events, PageEnded
+from .fetch.departure import DEPARTURE
+from .frontier.gate import Gate
+from .frontier.host import Permit
+from .frontier.intake import Intake
+from .frontier.limits import Limits
+from .frontier.scope import Scope
+from .frontier.store import Finished, Store
+from .judge import OVERLOAD, Judge
+from .outcome import End, Outcome, dropped, failed
+from .page import Pages, frame
+from .parse.reader import Reader, large, prepare
+from .reasons import Reason
+from .request import Request
+from .response import Response
+from .settings import HostRules
+from .spider import Spider
+from .stats import Stats
+from .url import origin
+
+log = logging.getLogger("scraper.crawl")
+WINDOW = 100_000  # requests held by the gate; the others stay with the store
+Fetch = Callable[[Request], Awaitable[Response]]
+
+
+class Crawl:
+    """One run of one spider. `fetch` is the whole stack, `trust` hears of the seeds' hosts. Times are seconds.
+
+    After `run`: `why` says how it ended ("finished", a limit's name, "interrupted", ...), `resumable` whether
+    work is left, `broken` what the spider's own `opened`, `login` or `start` raised.
+    """
+
+    def __init__(
+        self,
+        spider: Spider,
+        rules: HostRules,
+        store: Store,
+        journal: Journal,
+        rejected: Journal,
+        fetch: Fetch,
+        *,
+        clock: Clock,
+        events: Events,
+        trust: Callable[[str], None],
+        alarm: bool = False,
+    ) -> None:
+        settings = rules.settings
+        self.spider = spider
+        self.settings = settings
+        self.events = events
+        self.stats = Stats(clock.wall())
+        self.why = ""
+        self.resumable = False
+        self.broken = ""
+        self.behind: Callable[[], bool] = lambda: False  # whether an output is too far behind
+        self.limits = Limits(settings, clock.monotonic())
+        self.gate = Gate(rules, self.limits)
+        self.intake = Intake(_scope(spider, rules), settings, store.seen)
+        self.judge = Judge(settings, self.gate, self.intake, clock, events, random.random)
+        self.commit = Commit(store, journal, rejected, clock, events, every=settings.commit_every)
+        self.pages = Pages(spider, settings, alarm=alarm)
+        self.errands = Errands(self, self.gate, self.judge, settings, clock, self._open)
+        self._rules = rules
+        self._store = store
+        self._fetch = fetch
+        self._clock = clock
+        self._trust = trust
+        self._reader = Reader(nofollow=settings.nofollow, max_links=settings.max_links)
+        self._prepares = type(spider).prepare is not Spider.prepare
+        self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
+        self._group: asyncio.TaskGroup
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()  # the feeder has something to look at
+        self._room = asyncio.Event()  # the gate can hold more
+        self._ended = asyncio.Event()
+        self._sleeps_until: float | None = None
+        self._taking = True  # new pages are admitted
+        self._workers = 0
+        self._open_pages = 0  # permits in the hands of workers, not answered yet
+        self._lent = 0  # workers whose page waits for a fetch of its own
+
+    # -- begin and end ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Crawl until nothing is left, a limit is reached or `stop` is called. Raises what broke the engine."""
+        self.spider._line = self.errands
+        await self._store.open()
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for step in (self._seeds, self._claimer, self._feeder, self._timekeeper):
+                    self._go(step())
+                self._group.create_task(self.commit.run())
+                await self._ended.wait()
+                for task in self._tasks:
+                    task.cancel()
+                self.commit.finish()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            self.spider._line = None
+            self.stats.ended = self._clock.wall()
+            await self._store.close()
+        await self._hook(self.spider.closed(self.why))
+
+    def stop(self, why: str, *, resumable: bool = False, grace: float | None = None) -> None:
+        """Take nothing new, finish what is out (within `grace` seconds), and end."""
+        if not self.why:
+            self.why, self.resumable = why, resumable
+        self._taking = False
+        self._end_if_idle()
+        if grace is not None and not self._ended.is_set():
+            self._go(self._abandon_after(grace))
+
+    def abandon(self) -> None:
+        """End now; what is out stays unanswered."""
+        self._taking = False
+        self.why = self.why or "interrupted"
+        self._ended.set()
+
+    async def _abandon_after(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self.abandon()
+
+    async def _timekeeper(self) -> None:
+        deadline = self.limits.deadline()
+        if deadline is not None:
+            await self._clock.sleep(deadline - self._clock.monotonic())
+            self.stop("max_seconds", grace=self.settings.grace)
+
+    def _end_if_idle(self) -> None:
+        if self._open_pages:
+            return
+        if not self._taking or self.limits.spent():
+            self.why = self.why or "max_pages"
+            self._ended.set()
+        elif not self.gate.queued:
+            self.commit.hurry()  # the end, or the next requests, may wait for it
+
+    def _go(self, step: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(step)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- 1: seeds -> frontier -----------------------------------------------------------------------
+
+    async def _seeds(self) -> None:
+        if await self._hook(self.spider.opened()) and await self._hook(self.spider.login()):
+            await self._hook(self._start())
+        self.commit.add_seeds((), done=True)
+        self._end_if_idle()
+
+    async def _start(self) -> None:
+        async for seed in _iterate(self.spider.start()):
+            request = Request(seed) if isinstance(seed, str) else seed
+            if not isinstance(request, Request):
+                raise SpiderError(f"start() yielded {seed!r}: it must be a URL or a Request")
+            self.pages.check(request)
+            self._rules.seeds.add(origin(request.url))
+            self._trust(request.host)
+            taken = self.intake.seeds((request,))
+            self._store.add(taken)
+            self.commit.add_seeds(taken)
+            await self._gate_has_room()
+
+    async def _hook(self, work: Awaitable[None]) -> bool:
+        """Run a piece of the spider outside any page; when it raises, the crawl ends with what it has."""
+        try:
+            await work
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
+            self.broken = f"{type(error).__name__}: {error}"
+            where = frame(error)
+            log.error("the spider broke%s: %s", f" at {where}" if where else "", self.broken)
+            self.stop("broken")
+            return False
+        return True
+
+    # -- 2: frontier -> gate -> queue ---------------------------------------------------------------
+
+    async def _claimer(self) -> None:
+        """Moves what the store lends into the gate, until the store says that nothing is left."""
+        while True:
+            await self._gate_has_room()
+            lent = await self._store.claim(WINDOW - self.gate.queued)
+            if isinstance(lent, Finished):
+                self.stop("waiting" if lent.resumable else "finished", resumable=lent.resumable)
+                return
+            now = self._clock.monotonic()
+            for lease in lent:
+                self.gate.hold(lease.host, lease.requests, now)
+            self.feed()
+
+    async def _gate_has_room(self) -> None:
+        while self.gate.queued >= WINDOW:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _feeder(self) -> None:
+        """Feeds when a host becomes due; whatever else makes room calls `feed` itself."""
+        while True:
+            self.feed()
+            await self._clock.wait(self._wake, self._sleeps_until)
+            self._wake.clear()
+
+    def feed(self) -> None:
+        """Put what may go now into the queue: only as much as there are free workers."""
+        now = self._clock.monotonic()
+        while True:
+            pages = self._taking and self._busy < self.settings.concurrency and not self.behind()
+            decided = self.gate.next(now, pages=pages)
+            while self.gate.needs:
+                self._go(self.errands.robots(self.gate.needs.pop()))
+            if decided is None:
+                break
+            if not isinstance(decided, Permit):
+                self._settle(_refused(*decided))
+                self._end_if_idle()
+            elif decided.waiter is not None:
+                decided.waiter.told(decided)
+            else:
+                self._hand_out(decided)
+        if self.gate.queued < WINDOW:
+            self._room.set()
+        due = self.gate.wake_at(pages=pages)
+        if due is not None and (self._sleeps_until is None or due < self._sleeps_until):
+            self._wake.set()
+        self._sleeps_until = due
+
+    @property
+    def _busy(self) -> int:
+        return self._open_pages - self._lent
+
+    def _hand_out(self, permit: Permit) -> None:
+        self._open_pages += 1
+        if self._workers - self._lent < self._busy:
+            self._workers += 1
+            self._go(self._worker())
+        self._queue.put_nowait(permit)
+
+    # -- 3: queue -> worker: fetch -> parse -> callback -> outcome ----------------------------------
+
+    async def _worker(self) -> None:
+        while self._workers - self._lent <= self.settings.concurrency:
+            permit = await self._queue.get()
+            outcome = await self._answer(permit)
+            self._open_pages -= 1
+            self.accept(outcome)
+        self._workers -= 1
+
+    async def _answer(self, permit: Permit) -> Outcome:
+        """The whole way of one request, from its permit to its outcome."""
+        request = permit.request
+        try:
+            response = await self.send(permit)
+            onward = self.judge.redirect(request, response)
+            error = None if onward else self.judge.status(request, response)
+            if onward is not None:
+                outcome = self.judge.redirected(request, onward, response.status)
+            elif error is not None:
+                outcome = await self._failed(request, error)
+            else:
+                outcome = await self.pages.read(await self._open(response))
+        except NotNow:
+            return Outcome(request=request, end=End.BACK)
+        except FetchError as error:
+            return await self._failed(request, error)
+        if outcome.end is End.RETRY and outcome.reason is Reason.ASKED:
+            outcome = self.judge.asked(outcome)
+        outcome.status = response.status
+        outcome.took, outcome.wire, outcome.size = response.elapsed, response.wire_bytes, len(response.body)
+        return outcome
+
+    async def send(self, permit: Permit) -> Response:
+        """One permit, one send: tells the gate how it went, and gives the place back with the body."""
+        request = permit.request
+        token = DEPARTURE.set(_Ticket(self.gate, permit, self._clock))
+        try:
+            response = await self._fetch(await self._prepared(request))
+            response.request = request
+            overload = self.judge.status(request, response) if response.status in OVERLOAD else None
+            self.judge.health(request, overload)
+            return response
+        except FetchError as error:
+            self.judge.health(request, error)
+            raise
+        finally:
+            DEPARTURE.reset(token)
+            self.gate.release(permit, self._clock.monotonic())
+            self.feed()
+
+    async def _prepared(self, request: Request) -> Request:
+        if not self._prepares or not request.callback:
+            return request
+        try:
+            prepared = self.spider.prepare(request)
+            made: Request = await prepared if asyncio.iscoroutine(prepared) else prepared
+            return made
+        except Exception as error:
+            raise FetchError(Reason.CALLBACK_ERROR, f"prepare: {type(error).__name__}: {error}") from error
+
+    async def _open(self, response: Response) -> Response:
+        """Make a response readable; a large page is parsed off the loop."""
+        response.reader = self._reader
+        if large(response):
+            await asyncio.to_thread(prepare, response)
+        return response
+
+    async def _failed(self, request: Request, error: FetchError) -> Outcome:
+        """Another try, or the end of this request, of which the spider's `on_error` hears."""
+        outcome = self.judge.failure(request, error)
+        if outcome.end is End.FAILED:
+            got = await self.pages.failed(request, error)
+            outcome.links, outcome.items, outcome.rejected = got.links, got.items, got.rejected
+        return outcome
+
+    def lend(self) -> bool:
+        """A worker's page waits for a fetch of its own: the worker's place serves others meanwhile."""
+        if self._lent >= self.settings.max_open_pages:
+            return False
+        self._lent += 1
+        return True
+
+    def regain(self, lent: bool) -> None:
+        """The page goes on."""
+        self._lent -= lent
+
+    # -- 4: outcome -> frontier and commit ----------------------------------------------------------
+
+    def accept(self, outcome: Outcome) -> None:
+        """Let an outcome take effect: on limits, queue and seen at once, durably with the next commit."""
+        self._settle(outcome)
+        self.feed()
+        self._end_if_idle()
+
+    def _settle(self, outcome: Outcome) -> None:
+        request = outcome.request
+        if outcome.end is End.BACK:
+            self.gate.back(request, self._clock.monotonic())
+            return
+        kept = self.limits.take_items(len(outcome.items))
+        if kept < len(outcome.items):
+            outcome.items, outcome.cut = outcome.items[:kept], True
+        self.limits.bytes += outcome.wire
+        added = self.intake.links(request, outcome.links) if outcome.links else []
+        if outcome.target is not None:
+            added.append(outcome.target)
+        elif outcome.end is End.RETRY:
+            added.append(request.replace(tries=request.tries + 1, due=outcome.at))
+        elif request.counted:
+            self.limits.settle()
+        self._store.add(added)
+        self.stats.count(outcome)
+        self.commit.add(outcome, added)
+        if self.events.wanted:
+            self.events.tell(_event(outcome))
+        ending = outcome.stop or self.limits.reached(self._clock.monotonic())
+        if ending:
+            self.stop(ending)
+
+
+class _Ticket:
+    """A permit as the transport sees it."""
+
+    __slots__ = ("_clock", "_gate", "_permit")
+
+    def __init__(self, gate: Gate, permit: Permit, clock: Clock) -> None:
+        self._gate = gate
+        self._permit = permit
+        self._clock = clock
+
+    def depart(self, *, reused: bool = False) -> None:
+        if not self._gate.depart(self._permit, self._clock.monotonic()):
+            raise NotNow("the host is left alone for now")
+
+    def sent(self) -> None:
+        self._gate.sent(self._permit, self._clock.monotonic())
+
+
+def _refused(request: Request, reason: Reason) -> Outcome:
+    failure = reason in (Reason.HOST_DOWN, Reason.ROBOTS_UNREACHABLE)
+    return failed(request, reason) if failure else dropped(request, reason)
+
+
+def _event(outcome: Outcome) -> PageEnded:
+    request = outcome.request
+    return PageEnded(
+        url=request.url,
+        end=outcome.end.value,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        status=outcome.status,
+        tries=request.tries,
+        depth=request.depth,
+        took=outcome.took,
+        size=outcome.size,
+        items=len(outcome.items),
+        where=outcome.where,
+    )
+
+
+def _scope(spider: Spider, rules: HostRules) -> Scope:
+    settings = rules.settings
+    return Scope(
+        mode=settings.scope,
+        domains=tuple(settings.allowed_domains) or tuple(spider.allowed_domains),
+        prefixes=tuple(settings.prefixes),
+        allow=tuple(settings.allow),
+        deny=tuple(settings.deny),
+    )
+
+
+async def _iterate(begun: Any) -> AsyncIterator[Any]:
+    """What `start()` gives, whatever its form."""
+    if asyncio.iscoroutine(begun):
+        begun = await begun
+    if hasattr(begun, "__aiter__"):
+        async for seed in begun:
+            yield seed
+    else:
+        for seed in begun or ():
+            yield seed
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

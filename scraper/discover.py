@@ -1,0 +1,141 @@
+"""Finds spiders: lists them by reading the files, imports only the one that is run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .errors import ScraperError, UsageError
+from .settings import near
+from .spider import Spider, check
+
+FOLDER = "spiders"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A spider in a file, as the text of the file tells it."""
+
+    name: str
+    path: Path
+    line: int
+    summary: str = ""
+
+
+def listed(project: Path) -> list[Found]:
+    """The spiders of a project's `spiders/` folder, by name. Files that do not parse are passed over."""
+    found = [each for path in sorted((project / FOLDER).rglob("*.py")) for each in in_file(path)]
+    return sorted(found, key=lambda each: (each.name, str(each.path)))
+
+
+def in_file(path: Path) -> Iterator[Found]:
+    """The spiders a file declares: classes with `name = "..."`. Nothing is imported."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError, ValueError, OSError):
+        return
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.bases:
+            name = _name(node)
+            if name:
+                summary = (ast.get_docstring(node) or ast.get_docstring(tree) or "").strip().partition("\n")[0]
+                yield Found(name, path, node.lineno, summary)
+
+
+def _name(node: ast.ClassDef) -> str:
+    for statement in node.body:
+        target: Any = None
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif isinstance(statement, ast.AnnAssign):
+            target = statement.target
+        if isinstance(target, ast.Name) and target.id == "name":
+            value = statement.value  # type: ignore[attr-defined]
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                return value.value
+    return ""
+
+
+def find(word: str, project: Path) -> type[Spider]:
+    """The spider class that a name or a `FILE.py` (or `FILE.py:NAME`) means, imported. Raises UsageError."""
+    file, _, wanted = word.partition(":")
+    if file.endswith(".py") or "/" in file:
+        return _from_file(Path(file), wanted)
+    known = listed(project)
+    matching = [each for each in known if each.name == word]
+    if len(matching) > 1:
+        places = " and ".join(f"{each.path}:{each.line}" for each in matching)
+        raise UsageError(f"two spiders are named {word!r}: {places}; give the file instead")
+    if not matching:
+        where = project / FOLDER
+        if not known:
+            raise UsageError(f"no spider {word!r}: there are none in {where}; give a file, or `scraper new spider`")
+        names = ", ".join(dict.fromkeys(each.name for each in known))
+        raise UsageError(
+            f"no spider {word!r} in {where}{near(word, [e.name for e in known]) or f'; there are {names}'}"
+        )
+    return _from_file(matching[0].path, word)
+
+
+def _from_file(path: Path, wanted: str = "") -> type[Spider]:
+    if not path.is_file():
+        raise UsageError(f"no file {path}")
+    module = load(path)
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Spider) and value.__module__ == module.__name__
+    ]
+    named = [kind for kind in classes if kind.name]
+    if wanted:
+        named = [kind for kind in named if kind.name == wanted]
+    if not named:
+        what = f"spider {wanted!r}" if wanted else "subclass of Spider with a name"
+        raise UsageError(f"{path} has no {what}")
+    if len(named) > 1:
+        if len({kind.name for kind in named}) < len(named):
+            raise UsageError(f"{path}: two spiders are named {named[0].name!r}")
+        choices = ", ".join(f"{path}:{kind.name}" for kind in named)
+        raise UsageError(f"{path} has {len(named)} spiders; choose one: {choices}")
+    check(named[0])
+    return named[0]
+
+
+def load(path: Path) -> Any:
+    """Import a file under a name of its own, so that it may be called anything. Raises UsageError."""
+    path = path.resolve()
+    name = f"scraper_spider_{abs(hash(str(path))):x}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except UsageError:
+        raise
+    except ScraperError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except (Exception, SystemExit) as error:
+        line = _line(error, path)
+        raise UsageError(f"{path}{line}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _line(error: BaseException, path: Path) -> str:
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f":{error.lineno}"
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f":{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line

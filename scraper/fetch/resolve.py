@@ -1,0 +1,139 @@
+"""From a host's name to the addresses that may be dialled: DNS with a deadline, a cache and the guard.
+
+It replaces aiohttp's DNS cache (`TCPConnector(resolver=..., use_dns_cache=False)`): what `resolve` answers
+is what is dialled, so an address is judged once, at the moment it is used, and no rebinding comes between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from ..clock import Clock
+from ..errors import FetchError
+from ..reasons import Reason
+from .guard import Guard, literal
+
+__all__ = ["GuardedResolver", "literal"]
+
+TTL = 60.0  # seconds an answer is used
+NEGATIVE_TTL = 5.0  # seconds a failure is repeated without asking again
+HOSTS = 4096  # answers kept
+PER_FAMILY = 8  # addresses kept of each family: nobody tries two hundred
+
+_NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}  # Windows has but one
+
+Key = tuple[str, int]  # host, address family
+Answer = tuple[ResolveResult, ...] | str  # addresses, or why there are none
+
+
+class GuardedResolver(AbstractResolver):
+    """Asks `inner` and lets only those addresses through that the guard allows to host and port.
+
+    `timeout` is in seconds. Concurrent questions for one host are asked once. Raises FetchError: DNS when
+    there is no answer, LOCAL when this machine is out of file descriptors, PRIVATE_ADDRESS. They pass
+    through aiohttp as they are, because it wraps nothing but OSError.
+    """
+
+    def __init__(
+        self, inner: AbstractResolver, guard: Guard, *, timeout: float = 10.0, clock: Clock | None = None
+    ) -> None:
+        self._inner = inner
+        self._guard = guard
+        self._timeout = timeout
+        self._clock = clock or Clock()
+        self._cache: dict[Key, tuple[float, Answer]] = {}  # least recently asked first
+        self._asking: dict[Key, asyncio.Event] = {}
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a host that may be dialled at this port. Raises FetchError."""
+        host = host.lower().rstrip(".")
+        answer = await self._answer((host, int(family)), family)
+        if isinstance(answer, str):
+            raise FetchError(Reason.DNS, f"{host}: {answer}")
+        allowed = set(self._guard.filter(f"{host}:{port}", [found["host"] for found in answer]))
+        return [_with_port(found, port) for found in answer if found["host"] in allowed]
+
+    async def close(self) -> None:
+        """Close the resolver within."""
+        self._cache.clear()
+        await self._inner.close()
+
+    async def _answer(self, key: Key, family: socket.AddressFamily) -> Answer:
+        """The kept answer, or a new one; whoever comes while it is being asked waits for it."""
+        while True:
+            kept = self._kept(key)
+            if kept is not None:
+                return kept
+            other = self._asking.get(key)
+            if other is None:
+                break
+            await other.wait()  # if the asker was cancelled, the first to wake asks again
+        done = self._asking[key] = asyncio.Event()
+        try:
+            answer = await self._ask(key[0], family)
+            self._keep(key, answer)
+            return answer
+        finally:
+            del self._asking[key]
+            done.set()
+
+    def _kept(self, key: Key) -> Answer | None:
+        entry = self._cache.pop(key, None)
+        if entry is None or entry[0] <= self._clock.monotonic():
+            return None
+        self._cache[key] = entry
+        return entry[1]
+
+    def _keep(self, key: Key, answer: Answer) -> None:
+        ttl = NEGATIVE_TTL if isinstance(answer, str) else TTL
+        self._cache[key] = (self._clock.monotonic() + ttl, answer)
+        while len(self._cache) > HOSTS:
+            del self._cache[next(iter(self._cache))]
+
+    async def _ask(self, host: str, family: socket.AddressFamily) -> Answer:
+        try:
+            async with asyncio.timeout(self._clock.real(self._timeout)):
+                found = await self._inner.resolve(host, 0, family)
+        except TimeoutError:
+            return f"no answer within {self._timeout:g} s"
+        except UnicodeError:
+            return "not a name that DNS can be asked for"
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE) and not isinstance(error, socket.gaierror):
+                raise FetchError(Reason.LOCAL, "no file descriptors left to resolve names") from error
+            return _why(error)
+        return _few(found) or "no address"
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) and error.errno in _NO_NAME:
+        return "no such name"
+    return error.strerror or str(error) or type(error).__name__
+
+
+def _few(found: Sequence[ResolveResult]) -> tuple[ResolveResult, ...]:
+    """The first addresses of each family, in the order of the answer."""
+    left: dict[int, int] = {}
+    few: list[ResolveResult] = []
+    for result in found:
+        family = result["family"]
+        left[family] = left.get(family, PER_FAMILY) - 1
+        if left[family] >= 0:
+            few.append(result)
+    return tuple(few)
+
+
+def _with_port(found: ResolveResult, port: int) -> ResolveResult:
+    result = found.copy()
+    result["port"] = port
+    return result

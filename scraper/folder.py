@@ -1,0 +1,181 @@
+"""A run is one folder: `<output>/<spider>/<run id>/`, with `current` and `latest` beside it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .errors import UsageError
+from .settings import near
+
+SCHEMA = 1
+RUNNING, FINISHED, FAILED, BROKE_RULE, INTERRUPTED = "running", "finished", "failed", "rule_broken", "interrupted"
+ENDED = frozenset({FINISHED, FAILED, BROKE_RULE})
+
+
+class RunInfo(msgspec.Struct, kw_only=True):
+    """What run.json says: which spider with what, when (wall-clock seconds), and how it stands."""
+
+    run: str
+    spider: str
+    source: str = ""
+    arguments: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    started: float = 0.0
+    ended: float = 0.0
+    state: str = RUNNING
+    why: str = ""
+    exit_code: int | None = None
+    items: int = 0
+    pages: int = 0
+    failed: int = 0
+    outputs: list[str] = []
+    schema: int = SCHEMA
+
+
+class RunFolder:
+    """The files of one run. Raises UsageError where the folder cannot be made."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def make(cls, root: Path, spider: str, started: float) -> RunFolder:
+        """A new folder, named by the time and a few random letters; `current` points at it."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
+        path = root / spider / f"{stamp}-{secrets.token_hex(2)}"
+        try:
+            path.mkdir(parents=True)
+            _point(path.parent / "current", path.name)
+        except OSError as error:
+            raise UsageError(f"cannot make the run folder {path}: {error.strerror}") from error
+        return cls(path)
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    @property
+    def items(self) -> Path:
+        """The journal of items."""
+        return self.path / "items.jsonl"
+
+    @property
+    def rejected(self) -> Path:
+        """Items that could not be written, with why."""
+        return self.path / "rejected.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """The log as JSON lines."""
+        return self.path / "log.jsonl"
+
+    def write(self, info: RunInfo) -> None:
+        """Replace run.json."""
+        self._replace("run.json", info)
+
+    def write_stats(self, stats: Any) -> None:
+        """Replace stats.json."""
+        self._replace("stats.json", stats)
+
+    def read(self) -> RunInfo:
+        """run.json. Raises UsageError when it is missing or not ours."""
+        try:
+            return msgspec.json.decode((self.path / "run.json").read_bytes(), type=RunInfo)
+        except OSError as error:
+            raise UsageError(f"{self.path} is not the folder of a run: {error.strerror}") from error
+        except msgspec.MsgspecError as error:
+            raise UsageError(f"{self.path / 'run.json'} cannot be read: {error}") from error
+
+    def read_stats(self) -> dict[str, Any]:
+        """stats.json, {} when the run has none yet."""
+        try:
+            found: dict[str, Any] = msgspec.json.decode((self.path / "stats.json").read_bytes())
+        except (OSError, msgspec.MsgspecError):
+            return {}
+        return found
+
+    def close(self, info: RunInfo, *, keep: int) -> None:
+        """The run has ended: point `latest` at it, and delete the oldest ended runs beyond `keep`."""
+        self.write(info)
+        if info.state not in ENDED:
+            return
+        if info.state == FINISHED:
+            _point(self.path.parent / "latest", self.run)
+        current = self.path.parent / "current"
+        with suppress(OSError):
+            if current.readlink().name == self.run:
+                current.unlink()
+        if keep:
+            self._prune(keep)
+
+    def _prune(self, keep: int) -> None:
+        latest = _target(self.path.parent / "latest")
+        ended = [
+            f for f in runs_of(self.path.parent) if f.read().state in ENDED and f.run not in (self.run, latest)
+        ]
+        for old in ended[: max(0, len(ended) + 1 - keep)]:
+            shutil.rmtree(old.path, ignore_errors=True)
+
+    def _replace(self, name: str, data: Any) -> None:
+        beside = self.path / f"{name}.new"
+        beside.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+        beside.replace(self.path / name)
+
+
+def runs_of(folder: Path) -> list[RunFolder]:
+    """The runs of one spider, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [RunFolder(path) for path in sorted(folder.iterdir()) if not path.is_symlink() and path.is_dir()]
+    return [each for each in found if (each.path / "run.json").is_file()]
+
+
+def all_runs(root: Path) -> Iterator[RunFolder]:
+    """Every run below the output folder, spider by spider."""
+    if root.is_dir():
+        for spider in sorted(path for path in root.iterdir() if path.is_dir()):
+            yield from runs_of(spider)
+
+
+def find(root: Path, name: str) -> RunFolder:
+    """A run by its id (or the beginning of it), `SPIDER`, `SPIDER/latest`, or its folder. Raises UsageError."""
+    if (Path(name) / "run.json").is_file():
+        return RunFolder(Path(name).resolve())
+    spider, _, which = name.partition("/")
+    if (root / spider).is_dir():
+        pointed = root / spider / (which or "latest")
+        if (pointed / "run.json").is_file():
+            return RunFolder(pointed.resolve())
+    known = list(all_runs(root))
+    matching = [each for each in known if each.run.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise UsageError(
+            f"{name!r} is the beginning of {len(matching)} runs: {', '.join(e.run for e in matching[:5])}"
+        )
+    hint = near(name, [each.run for each in known] + [path.name for path in root.glob("*")])
+    raise UsageError(f"no run {name!r} in {root}{hint}")
+
+
+def _point(link: Path, target: str) -> None:
+    beside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    os.symlink(target, beside)
+    beside.replace(link)
+
+
+def _target(link: Path) -> str:
+    try:
+        return link.readlink().name
+    except OSError:
+        return ""

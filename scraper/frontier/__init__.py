@@ -1,0 +1,1 @@
+"""What next: the frontier decides which request may be sent, and when."""

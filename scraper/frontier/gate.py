@@ -1,0 +1,314 @@
+"""The gate: which host may be contacted now, and with what. Pure: no I/O, the time is passed in.
+
+An agenda of due times, so a decision costs O(log hosts). A host stands in it at the time of its next
+admission, and only while it has work and a free place. Times are monotonic seconds. Rules:
+
+- The delay runs from departure to departure; a host with a delay has at most one request between admission
+  and departure, so the next is admitted when the delay after the last departure is over.
+- One permit, one send. A place is given back when the body has been read, or the send has failed.
+- A resting host (429, 503, breaker) gets nothing; what departs too late for it is refused at departure.
+- The rules of an origin's robots.txt are a precondition: `needs` names the origins to be fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from ..reasons import Reason
+from ..request import Request
+from ..settings import HostRules
+from ..url import origin
+from .agenda import Agenda
+from .host import Host, Permit, Proof, Waiter
+from .limits import Limits
+from .robots import Robots
+
+Refusal = tuple[Request, Reason]
+MARGIN = 0.002  # seconds added to a delay: a server may take the first of two requests up late
+
+
+class Gate:
+    """Paces every request of the crawl: pages, robots.txt, redirect hops, retries, a callback's fetches."""
+
+    def __init__(self, rules: HostRules, limits: Limits) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.needs: list[str] = []  # origins whose robots.txt must be fetched
+        self.queued = 0
+        self.out = 0
+        self._rules = rules
+        self._settings = rules.settings
+        self._limits = limits
+        self._robots: dict[str, tuple[Robots | None, float]] = {}  # origin -> rules or unreachable, until when
+        self._asked: set[str] = set()
+        self._pages = Agenda()  # hosts with requests to admit
+        self._urgent = Agenda()  # hosts that a task waits for
+        self._number = 0
+
+    # -- what comes in ------------------------------------------------------------------------------
+
+    def hold(self, host: str, requests: Sequence[Request], now: float) -> None:
+        """Take over requests of one host."""
+        state = self.host(host)
+        for request in requests:
+            self._push(state, request)
+        self.queued += len(requests)
+        self._schedule(state, now)
+
+    def back(self, request: Request, now: float) -> None:
+        """Take back a request that was admitted and not sent."""
+        self.hold(request.host, (request,), now)
+
+    def ask(self, waiter: Waiter, now: float) -> None:
+        """Serve a waiting task ahead of the queue; one that is exempt ahead of the others."""
+        state = self.host(waiter.request.host)
+        if waiter.exempt:
+            state.waiters.appendleft(waiter)
+        else:
+            state.waiters.append(waiter)
+        self._schedule(state, now)
+
+    def forget(self, waiter: Waiter, now: float) -> None:
+        """A waiting task gave up."""
+        state = self.host(waiter.request.host)
+        if waiter in state.waiters:
+            state.waiters.remove(waiter)
+            self._schedule(state, now)
+
+    def host(self, name: str) -> Host:
+        """The state of a host, made when it is first heard of."""
+        state = self.hosts.get(name)
+        if state is None:
+            rule = self._rules[name]
+            state = Host(name, rule.delay or 0.0, rule.per_host or 1, bool(rule.robots))
+            self.hosts[name] = state
+        return state
+
+    def _push(self, state: Host, request: Request) -> None:
+        self._number += 1
+        entry = (not request.counted, -request.priority, request.depth, self._number, request)
+        heappush(state.queue, entry)
+
+    # -- what goes out ------------------------------------------------------------------------------
+
+    def next(self, now: float, *, pages: bool = True) -> Permit | Refusal | None:
+        """Admit one request that may go now, refuse one by a rule, or None when nothing is due.
+
+        Tasks that wait go first; with `pages` false only they are served.
+        """
+        if self.out >= self._settings.concurrency:
+            return None
+        while (state := self._urgent.pop(now)) is not None:
+            permit = self._serve(state, now)
+            self._schedule(state, now)
+            if permit is not None:
+                return permit
+        while pages and (state := self._pages.pop(now)) is not None:
+            decided = self._decide(state, now)
+            self._schedule(state, now)
+            if decided is not None:
+                return decided
+        return None
+
+    def _decide(self, state: Host, now: float) -> Permit | Refusal | None:
+        if not self._ready(state, now):
+            return None
+        request = state.queue[0][-1]
+        reason = self._refusal(state, request, now)
+        if reason is not None:
+            heappop(state.queue)
+            self.queued -= 1
+            return request, reason
+        if state.parked or state.earliest() > now:
+            return None
+        if not request.counted:
+            if not self._limits.reserve():
+                return None
+            state.pages += 1
+            request = request.replace(counted=True)
+        heappop(state.queue)
+        self.queued -= 1
+        return self._admit(state, request, None)
+
+    def _ready(self, state: Host, now: float) -> bool:
+        return bool(state.queue) and (state.down or (state.free() and state.earliest() <= now))
+
+    def _refusal(self, state: Host, request: Request, now: float) -> Reason | None:
+        if state.down:
+            return Reason.HOST_DOWN
+        most = self._settings.max_pages_per_host
+        if most and state.pages >= most and not request.counted:
+            return Reason.HOST_LIMIT
+        return self._robots_refusal(state, request, now)
+
+    def _robots_refusal(self, state: Host, request: Request, now: float) -> Reason | None:
+        """Why robots.txt forbids a request; parks the host while its rules are not known."""
+        if not state.robots:
+            return None
+        place = origin(request.url)
+        rules, until = self._robots.get(place, (None, 0.0))
+        if until <= now:
+            state.parked = place
+            if place not in self._asked:
+                self._asked.add(place)
+                self.needs.append(place)
+            return None
+        if rules is None:
+            return Reason.ROBOTS_UNREACHABLE
+        return None if rules.allowed(request.url) else Reason.ROBOTS
+
+    def _serve(self, state: Host, now: float) -> Permit | None:
+        """Admit or refuse the first of the tasks that wait for a host."""
+        waiter = state.waiters[0]
+        reason = Reason.HOST_DOWN if state.down else None
+        if reason is None and not waiter.exempt:
+            reason = self._robots_refusal(state, waiter.request, now)
+        if reason is not None:
+            state.waiters.popleft()
+            waiter.refused = reason
+            waiter.told(None)
+            return None
+        if (state.parked and not waiter.exempt) or not state.free() or state.earliest() > now:
+            return None
+        state.waiters.popleft()
+        return self._admit(state, waiter.request, waiter)
+
+    def _admit(self, state: Host, request: Request, waiter: Waiter | None) -> Permit:
+        state.out += 1
+        state.boarding += 1
+        self.out += 1
+        state.proof.most_parallel = max(state.proof.most_parallel, state.out)
+        return Permit(state, request, waiter)
+
+    # -- what is reported ---------------------------------------------------------------------------
+
+    def depart(self, permit: Permit, now: float) -> bool:
+        """The connection is ready and the headers are about to be written; False: not now, give it back."""
+        state = permit.host
+        if state.rest_until > now or permit.departed:
+            return False
+        permit.departed = True
+        state.boarding -= 1
+        proof = state.proof
+        proof.departures += 1
+        if state.last_departure is not None:
+            gap = now - state.last_departure
+            proof.least_gap = gap if proof.least_gap is None else min(gap, proof.least_gap)
+        if now < state.next_at:
+            proof.early += 1
+        state.last_departure = now
+        if state.delay:
+            self._space(state, now)
+            self._schedule(state, now)
+        return True
+
+    def sent(self, permit: Permit, now: float) -> None:
+        """The headers have been written: the delay runs from here."""
+        state = permit.host
+        state.last_departure = now
+        if state.delay:
+            self._space(state, now)
+            self._schedule(state, now)
+
+    def release(self, permit: Permit, now: float) -> None:
+        """The send is over, well or not. Does nothing the second time."""
+        if permit.released:
+            return
+        permit.released = True
+        state = permit.host
+        if not permit.departed:
+            state.boarding -= 1
+        state.out -= 1
+        self.out -= 1
+        self._schedule(state, now)
+
+    def _space(self, state: Host, now: float) -> None:
+        state.next_at = max(state.next_at, now + state.delay + MARGIN)
+
+    def rest(self, state: Host, seconds: float, now: float) -> float:
+        """Leave a host alone; gives the time until when (a rest is never shortened)."""
+        until = now + seconds
+        if until > state.rest_until:
+            state.proof.rests += state.rest_until <= now
+            state.proof.rested += until - max(now, state.rest_until)
+            state.rest_until = until
+        self._schedule(state, now)
+        return state.rest_until
+
+    def overloaded(self, state: Host, after: float | None, now: float) -> float:
+        """A 429 or 503: rest as long as asked for (clamped), or a step that doubles; gives until when."""
+        if state.rest_until <= now:
+            state.strikes += 1
+        step = self._settings.backoff * 2 ** (min(state.strikes, 30) - 1)
+        seconds = min(step, self._settings.max_backoff) if after is None else after
+        return self.rest(state, min(seconds, self._settings.max_rest), now)
+
+    def healthy(self, state: Host) -> None:
+        """The host answered."""
+        state.failures = state.trips = state.strikes = 0
+        state.trial = False
+
+    def unhealthy(self, state: Host, now: float) -> None:
+        """A connection failed: after so many in a row the host rests, after so many rests it is down."""
+        state.failures += 1
+        settings = self._settings
+        if state.failures < settings.breaker and not state.trial:
+            return
+        if state.rest_until > now:
+            return  # one of those that were out when it tripped
+        state.trips += 1
+        state.failures = 0
+        state.trial = True
+        if state.trips >= settings.breaker_trips:
+            state.down = True
+        else:
+            self.rest(state, settings.breaker_rest * 2 ** (state.trips - 1), now)
+        self._schedule(state, now)
+
+    def learn(self, place: str, rules: Robots | None, until: float, now: float) -> None:
+        """The robots.txt of an origin: its rules, or None when it is unreachable; good until then."""
+        self._robots[place] = (rules, until)
+        self._asked.discard(place)
+        for state in [s for s in self.hosts.values() if s.parked == place]:
+            state.parked = ""
+            if rules is not None and rules.crawl_delay is not None:
+                state.delay = max(state.delay, rules.crawl_delay)
+                state.proof.delay = state.delay
+                if state.last_departure is not None:
+                    self._space(state, state.last_departure)
+            self._schedule(state, now)
+
+    # -- when to come back --------------------------------------------------------------------------
+
+    def _schedule(self, state: Host, now: float) -> None:
+        """Put a host where it belongs in the agendas: at its next admission, or out of them."""
+        open_ = state.down or state.free()
+        due = now if state.down else max(state.earliest(), now)
+        if state.waiters and open_ and (state.down or not state.parked or state.waiters[0].exempt):
+            self._urgent.put(state, due)
+        else:
+            self._urgent.drop(state)
+        if state.queue and open_ and (state.down or not state.parked) and self._may_count(state):
+            self._pages.put(state, due)
+        else:
+            self._pages.drop(state)
+
+    def _may_count(self, state: Host) -> bool:
+        return self._limits.pages_left != 0 or state.queue[0][-1].counted
+
+    def wake_at(self, *, pages: bool = True) -> float | None:
+        """When `next` is worth another call if nothing is reported before; None: only after a report."""
+        if self.out >= self._settings.concurrency:
+            return None
+        urgent = self._urgent.first()
+        due = self._pages.first() if pages else None
+        return due if urgent is None else urgent if due is None else min(due, urgent)
+
+    def resting(self, host: str, now: float) -> float:
+        """Seconds that a host will still be left alone."""
+        state = self.hosts.get(host)
+        return max(0.0, state.rest_until - now) if state else 0.0
+
+    def proofs(self) -> dict[str, Proof]:
+        """What every host that was contacted has seen of us."""
+        return {name: state.proof for name, state in self.hosts.items() if state.proof.departures}

@@ -1,0 +1,95 @@
+"""What the gate knows of one host."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..request import Request
+
+Entry = tuple[bool, int, int, int, Request]  # not counted, -priority, depth, number, request
+
+
+class Permit:
+    """The right to send one request once. `waiter` is told of it instead of a worker, when there is one."""
+
+    __slots__ = ("departed", "host", "released", "request", "waiter")
+
+    def __init__(self, host: Host, request: Request, waiter: Waiter | None = None) -> None:
+        self.host = host
+        self.request = request
+        self.waiter = waiter
+        self.departed = False
+        self.released = False
+
+
+class Waiter:
+    """A task that waits for a permit of its own: a callback's fetch, a robots.txt fetch.
+
+    `exempt` skips the robots rules (for robots.txt itself); `told` gets the permit, or None with `refused`.
+    """
+
+    __slots__ = ("exempt", "refused", "request", "told")
+
+    def __init__(self, request: Request, told: Callable[[Permit | None], None], *, exempt: bool = False) -> None:
+        self.request = request
+        self.told = told
+        self.exempt = exempt
+        self.refused: Any = None
+
+
+class Proof(msgspec.Struct):
+    """What one host has seen of us, measured at departure. Times in seconds."""
+
+    delay: float = 0.0
+    per_host: int = 0
+    departures: int = 0
+    least_gap: float | None = None
+    most_parallel: int = 0
+    rests: int = 0
+    rested: float = 0.0
+    early: int = 0  # departures before their time; the promise is 0
+    browser: int = 0  # a browser page's own sub-requests, which pass no gate
+
+
+class Host:
+    """Queue, pace and health of one host."""
+
+    __slots__ = (
+        "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out", "pages",
+        "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "trips", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, name: str, delay: float, per_host: int, robots: bool) -> None:
+        self.name = name
+        self.delay = delay
+        self.per_host = per_host
+        self.robots = robots
+        self.queue: list[Entry] = []
+        self.waiters: deque[Waiter] = deque()
+        self.next_at = 0.0  # no departure before this
+        self.rest_until = 0.0
+        self.out = 0  # admitted and not released
+        self.boarding = 0  # admitted and not departed
+        self.pages = 0
+        self.failures = 0  # connection failures in a row
+        self.trips = 0  # rests of the breaker in a row
+        self.strikes = 0  # rests asked for in a row
+        self.trial = False  # after the breaker's rest: one request at a time
+        self.down = False
+        self.parked = ""  # the origin whose robots.txt it waits for
+        self.last_departure: float | None = None
+        self.proof = Proof(delay=delay, per_host=per_host)
+
+    def free(self) -> bool:
+        """Whether one more may be admitted, time apart."""
+        if self.out >= (1 if self.trial else self.per_host):
+            return False
+        return self.boarding == 0 or self.delay == 0
+
+    def earliest(self) -> float:
+        """When the next may be admitted."""
+        return max(self.next_at, self.rest_until)

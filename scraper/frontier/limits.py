@@ -1,0 +1,61 @@
+"""The limits of a crawl, exact at any concurrency. Pure; times are monotonic seconds, sizes bytes."""
+
+from __future__ import annotations
+
+from ..settings import Settings
+
+
+class Limits:
+    """Counts what is reserved and used. Pages are reserved at admission, items cut in commit order."""
+
+    def __init__(self, settings: Settings, started: float) -> None:
+        self._settings = settings
+        self._started = started
+        self.pages = 0
+        self.open = 0  # pages reserved and not yet answered for good
+        self.items = 0
+        self.bytes = 0
+
+    @property
+    def pages_left(self) -> int | None:
+        """Places left under `max_pages`; None when there is no limit."""
+        most = self._settings.max_pages
+        return most - self.pages if most else None
+
+    def reserve(self) -> bool:
+        """Take one place under `max_pages`; False when there is none."""
+        if self.pages_left == 0:
+            return False
+        self.pages += 1
+        self.open += 1
+        return True
+
+    def settle(self) -> None:
+        """A page that held a place has been answered for good."""
+        self.open -= 1
+
+    def spent(self) -> bool:
+        """Whether `max_pages` is used up and every page of it answered."""
+        return self.pages_left == 0 and self.open == 0
+
+    def take_items(self, number: int) -> int:
+        """How many of so many items may be kept."""
+        most = self._settings.max_items
+        kept = min(number, most - self.items) if most else number
+        self.items += kept
+        return kept
+
+    def reached(self, now: float) -> str:
+        """The name of a limit that ends the crawl now, "" when none does. `max_pages` ends it by itself."""
+        settings = self._settings
+        if settings.max_items and self.items >= settings.max_items:
+            return "max_items"
+        if settings.max_run_bytes and self.bytes >= settings.max_run_bytes:
+            return "max_run_bytes"
+        if settings.max_seconds and now - self._started >= settings.max_seconds:
+            return "max_seconds"
+        return ""
+
+    def deadline(self) -> float | None:
+        """When `max_seconds` ends the crawl."""
+        return self._started + self._settings.max_seconds if self._settings.max_seconds else None

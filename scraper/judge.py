@@ -1,0 +1,123 @@
+"""What an answer or an error means: go on, follow, try again later, or fail. Tells the gate of a host's health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .clock import Clock
+from .errors import FetchError, StatusError
+from .events import Events, HostRests
+from .fetch.origin import REDIRECTS, follow, location
+from .frontier.gate import Gate
+from .frontier.intake import Intake
+from .frontier.retry import backoff, may_resend, retried, retry_after
+from .outcome import End, Outcome, dropped, failed, retry
+from .reasons import Reason
+from .request import Request
+from .response import Response
+from .settings import Settings
+
+OVERLOAD = frozenset({429, 503})
+# Failures that say something about the host as a whole, not about one page.
+CONNECTION = frozenset(
+    {
+        Reason.DNS, Reason.REFUSED, Reason.RESET, Reason.UNREACHABLE, Reason.CONNECT_TIMEOUT,
+        Reason.HEADER_TIMEOUT, Reason.TLS, Reason.EMPTY_REPLY,
+    }
+)  # fmt: skip
+
+
+class Judge:
+    """Turns what came back into an outcome. `random` gives floats in [0, 1) for the jitter."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        gate: Gate,
+        intake: Intake,
+        clock: Clock,
+        events: Events,
+        random: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._intake = intake
+        self._clock = clock
+        self._events = events
+        self._random = random
+        self._stale: set[int] = set()  # requests that met a stale connection once already
+
+    def health(self, request: Request, error: FetchError | None) -> None:
+        """Tell the gate how a send to a host went; an overloaded host is sent to rest."""
+        host = self._gate.host(request.host)
+        now = self._clock.monotonic()
+        if error is None:
+            self._gate.healthy(host)
+        elif isinstance(error, StatusError) and error.status in OVERLOAD:
+            until = self._gate.overloaded(host, error.after, now)
+            if self._events.wanted:
+                self._events.tell(HostRests(request.host, until - now, error.reason))
+        elif error.reason in CONNECTION:
+            self._gate.unhealthy(host, now)
+        elif isinstance(error, StatusError):
+            self._gate.healthy(host)
+
+    def status(self, request: Request, response: Response) -> StatusError | None:
+        """The error that a status is, or None when the request accepts it."""
+        status = response.status
+        if 200 <= status < 300 or status in request.accept_status or status in self._settings.accept_status:
+            return None
+        wish = response.headers.get("retry-after", "")
+        after = retry_after(wish, self._clock.wall(), self._settings.max_rest) if wish else None
+        return StatusError(status, after=after)
+
+    def redirect(self, request: Request, response: Response) -> Request | None:
+        """Where a response sends us on, or None. Raises FetchError for a redirect that must not be followed."""
+        if response.status not in REDIRECTS or response.status in request.accept_status:
+            return None
+        target = location(response.headers.getall("location"), request.url)
+        if target is None:
+            return None
+        return follow(request, response.status, target, limit=self._settings.max_redirects)
+
+    def redirected(self, request: Request, onward: Request, status: int) -> Outcome:
+        """A page that leads elsewhere; the target goes to the head of its host."""
+        target = self._intake.moved(request, onward)
+        if target is None:
+            return dropped(request, Reason.OUT_OF_SCOPE, f"redirected to {onward.url}", status=status)
+        return Outcome(request=request, end=End.REDIRECTED, target=target.replace(tries=0, due=0.0), status=status)
+
+    def again(self, request: Request, error: FetchError) -> float | None:
+        """The wall-clock second of the next try after an error, None when there is none."""
+        most = self._settings.retries if request.retries is None else request.retries
+        status = error.status if isinstance(error, StatusError) else 0
+        if request.tries >= most or not retried(error.reason, status):
+            return None
+        if not may_resend(request.safe, error.reason):
+            return None
+        wait = backoff(request.tries + 1, self._settings.backoff, self._settings.max_backoff, self._random())
+        rest = self._gate.resting(request.host, self._clock.monotonic())
+        return self._clock.wall() + max(rest, wait if error.after is None else error.after)
+
+    def failure(self, request: Request, error: FetchError) -> Outcome:
+        """Another try later, or a failure for good."""
+        status = error.status if isinstance(error, StatusError) else 0
+        if error.reason is Reason.STALE and request.safe and request.fingerprint not in self._stale:
+            self._stale.add(request.fingerprint)
+            return Outcome(request=request, end=End.BACK, reason=Reason.STALE)
+        at = self.again(request, error)
+        if at is not None:
+            return retry(request, at, error.reason, error.detail, status=status)
+        return failed(request, error.reason, error.detail, status=status)
+
+    def asked(self, outcome: Outcome) -> Outcome:
+        """A callback's `Retry`: at its time or after the usual back-off, until the tries are used up."""
+        request = outcome.request
+        most = self._settings.retries if request.retries is None else request.retries
+        if request.tries >= most:
+            return failed(request, Reason.ASKED, outcome.detail, links=outcome.links, status=outcome.status)
+        wait = outcome.at
+        if wait < 0:
+            wait = backoff(request.tries + 1, self._settings.backoff, self._settings.max_backoff, self._random())
+        outcome.at = self._clock.wall() + wait
+        return outcome

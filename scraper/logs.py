@@ -1,0 +1,105 @@
+"""The log of a run as JSON lines, and the filter that keeps runs in one process apart."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .events import HostRests, OutputFailed, PageEnded
+from .page import OPEN_PAGE
+from .url import printable
+
+RUN: ContextVar[str] = ContextVar("run", default="")
+SAME = 20  # lines of one kind of failure that are logged in full; then every hundredth
+log = logging.getLogger("scraper.crawl")
+
+
+class RunLog(logging.Handler):
+    """Appends what this run logs to `log.jsonl`. A full disk costs log lines, never the crawl."""
+
+    def __init__(self, path: Path, run: str) -> None:
+        super().__init__()
+        self._run = run
+        self._file = path.open("ab", buffering=0)
+        self._told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Only what was logged within this run."""
+        return RUN.get() == self._run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            self._file.write(msgspec.json.encode(entry(record)) + b"\n")
+        except (OSError, TypeError, msgspec.MsgspecError) as error:
+            if not self._told:
+                self._told = True
+                print(f"cannot write {self._file.name}: {error}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def entry(record: logging.LogRecord) -> dict[str, Any]:
+    """A log record as data: time in wall-clock seconds, level, logger, message, and the page at hand."""
+    page = OPEN_PAGE.get()
+    made: dict[str, Any] = {
+        "time": round(record.created, 3),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": clean(record.getMessage()),
+    }
+    if page is not None:
+        made["url"] = printable(page.request.url)
+    if record.exc_info and record.exc_info[1] is not None:
+        made["trace"] = "".join(traceback.format_exception(record.exc_info[1]))
+    return made
+
+
+def clean(text: str) -> str:
+    """One line without control characters: what a server sent cannot forge a log line or drive a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\\n" if c == "\n" else f"\\x{ord(c):02x}" for c in text)
+
+
+class EventLog:
+    """Writes a crawl's events to the log; identical failures are thinned out."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, str], int] = {}
+
+    def __call__(self, event: Any) -> None:
+        """Log one event."""
+        if isinstance(event, PageEnded):
+            self._page(event)
+        elif isinstance(event, HostRests):
+            log.info("%s asked to be left alone: resting for %.1f s", event.host, event.seconds)
+        elif isinstance(event, OutputFailed):
+            log.error("output %s failed: %s", event.output, event.error)
+
+    def _page(self, event: PageEnded) -> None:
+        if event.end in ("done", "redirected"):
+            return
+        if event.end == "dropped":
+            log.debug("dropped %s: %s %s", printable(event.url), event.reason.value, event.detail)
+            return
+        key = (event.end, event.reason.value, event.where)
+        number = self._seen[key] = self._seen.get(key, 0) + 1
+        if number > SAME and number % 100:
+            return
+        what = "failed" if event.end == "failed" else f"try {event.tries + 1} of"
+        level = logging.WARNING if event.end == "failed" else logging.INFO
+        more = f" (number {number} of its kind; the next 99 are not logged)" if number > SAME else ""
+        place = f" at {event.where}" if event.where else ""
+        log.log(
+            level, "%s %s: %s%s %s%s", what, printable(event.url), event.reason.value, place, event.detail, more
+        )

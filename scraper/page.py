@@ -1,0 +1,293 @@
+"""Runs a spider's callback on a response and gathers what it yields, whatever its form."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import AsyncGeneratorType, FrameType, GeneratorType
+from typing import Any, NamedTuple, get_type_hints
+
+import msgspec
+
+from . import url as urls
+from .errors import FetchError, ItemError, Retry, Skip, SpiderError, Stop
+from .item import encode, is_item, rejected
+from .outcome import End, Outcome, dropped, failed
+from .reasons import Reason
+from .request import Request
+from .response import Follow, Response
+from .settings import Settings, near
+from .spider import Spider
+
+log = logging.getLogger("scraper.page")
+OWN_FOLDER = str(Path(__file__).parent)
+BLOCKED = 1.0  # seconds of the loop a callback may hold before it is named in a warning
+
+
+class CallbackHung(Exception):
+    """Raised in a synchronous callback that is past its time."""
+
+
+class OpenPage:
+    """A page whose callback runs: its request, and its timer, which stands still during its own fetches."""
+
+    __slots__ = ("_left", "_waiting", "deadline", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.deadline: asyncio.Timeout | None = None
+        self._waiting = 0
+        self._left = 0.0
+
+    def pause(self) -> bool:
+        """The callback waits for its own fetch; true when it was not waiting already."""
+        self._waiting += 1
+        if self._waiting == 1 and self.deadline is not None:
+            when = self.deadline.when()
+            self._left = 0.0 if when is None else when - asyncio.get_running_loop().time()
+            if when is not None and not self.deadline.expired():
+                self.deadline.reschedule(None)
+        return self._waiting == 1
+
+    def resume(self) -> None:
+        """The callback has what it waited for."""
+        self._waiting -= 1
+        if self._waiting == 0 and self._left and self.deadline is not None and not self.deadline.expired():
+            self.deadline.reschedule(asyncio.get_running_loop().time() + self._left)
+
+
+OPEN_PAGE: ContextVar[OpenPage | None] = ContextVar("open_page", default=None)
+
+
+class Callback(NamedTuple):
+    """A method of the spider, the types of its keywords, those it needs, and whether it takes any other."""
+
+    call: Callable[..., Any]
+    kinds: dict[str, Any]
+    needed: frozenset[str]
+    free: bool
+
+
+class Yielded:
+    """What a callback has given so far."""
+
+    __slots__ = ("items", "links", "rejected")
+
+    def __init__(self) -> None:
+        self.links: list[Request | Follow] = []
+        self.items: list[bytes] = []
+        self.rejected: list[bytes] = []
+
+
+class Pages:
+    """The callbacks of one spider. With `alarm`, a synchronous one that hangs is interrupted (SIGALRM)."""
+
+    def __init__(self, spider: Spider, settings: Settings, *, alarm: bool = False) -> None:
+        self._spider = spider
+        self._settings = settings
+        self._alarm = alarm
+        self._callbacks: dict[str, Callback] = {}
+
+    async def read(self, response: Response) -> Outcome:
+        """Run the request's callback: done, dropped, to be fetched again, or failed with the spider's frame."""
+        request = response.request
+        got = Yielded()
+        page = OpenPage(request)
+        token = OPEN_PAGE.set(page)
+        try:
+            callback = self.callback(request.callback)
+            kwargs = self._arguments(request, callback.kinds) if request.cb_kwargs else {}
+            await self._gather(lambda: callback.call(response, **kwargs), request, page, got)
+        except Skip as skip:
+            return dropped(request, Reason.SKIPPED, skip.reason)
+        except Retry as again:
+            # `at` is seconds from now here; the line knows the clock and the back-off.
+            return Outcome(
+                request=request, end=End.RETRY, reason=Reason.ASKED, detail=again.reason,
+                at=-1.0 if again.after is None else again.after, links=got.links,
+            )  # fmt: skip
+        except Stop as stop:
+            return self._done(request, got, stop=stop.reason or "the spider asked for it")
+        except FetchError as error:
+            return failed(request, error.reason, error.detail, links=got.links, where=frame(error))
+        except SpiderError as error:
+            return self._broken(request, Reason.BAD_YIELD, error, got)
+        except CallbackHung as error:
+            return self._broken(request, Reason.CALLBACK_TIMEOUT, error, got)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return self._broken(request, Reason.CALLBACK_ERROR, error, got)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything: it costs its page
+            return self._broken(request, Reason.CALLBACK_ERROR, error, got)
+        finally:
+            OPEN_PAGE.reset(token)
+        return self._done(request, got)
+
+    async def failed(self, request: Request, error: FetchError) -> Yielded:
+        """What the spider's `on_error` gives for a request that has failed for good."""
+        got = Yielded()
+        if type(self._spider).on_error is Spider.on_error:
+            return got
+        page = OpenPage(request)
+        token = OPEN_PAGE.set(page)
+        try:
+            await self._gather(lambda: self._spider.on_error(request, error), request, page, got)
+        except (Exception, SystemExit) as broken:  # noqa: BLE001  as above
+            log.warning("on_error of %s raised at %s: %s", urls.printable(request.url), frame(broken), broken)
+            got.items.clear()
+        finally:
+            OPEN_PAGE.reset(token)
+        return got
+
+    def _done(self, request: Request, got: Yielded, stop: str = "") -> Outcome:
+        return Outcome(
+            request=request, end=End.DONE, links=got.links, items=got.items, rejected=got.rejected, stop=stop
+        )
+
+    def _broken(self, request: Request, reason: Reason, error: BaseException, got: Yielded) -> Outcome:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        trace = "".join(traceback.format_exception(error)[-12:])
+        return failed(request, reason, text, links=got.links, where=frame(error), trace=trace)
+
+    async def _gather(self, call: Callable[[], Any], request: Request, page: OpenPage, got: Yielded) -> None:
+        limit = self._settings.callback_timeout
+        with self._watch(request, limit):
+            result = call()
+            if isinstance(result, GeneratorType):
+                for value in result:
+                    self._take(value, request, got)
+                return
+        if not inspect.isawaitable(result) and not isinstance(result, AsyncGeneratorType):
+            self._take(result, request, got)
+            return
+        try:
+            async with asyncio.timeout(limit or None) as page.deadline:
+                if isinstance(result, AsyncGeneratorType):
+                    async for value in result:
+                        self._take(value, request, got)
+                else:
+                    self._take(await result, request, got)
+        except TimeoutError as error:
+            if page.deadline is not None and page.deadline.expired():
+                raise CallbackHung(f"longer than {limit:g} s") from error
+            raise
+
+    def _take(self, value: Any, request: Request, got: Yielded, level: int = 0) -> None:
+        if value is None:
+            return
+        if isinstance(value, Follow):
+            self.check(value.template)
+            got.links.append(value)
+        elif isinstance(value, Request):
+            self.check(value)
+            got.links.append(value)
+        elif is_item(value):
+            try:
+                got.items.append(encode(value))
+            except ItemError as error:
+                got.rejected.append(rejected(value, error, request.url))
+        elif isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray) and level < 8:
+            for part in value:
+                self._take(part, request, got, level + 1)
+        else:
+            kind = "a plain string" if isinstance(value, str) else f"a {type(value).__name__}"
+            raise SpiderError(
+                f"callback {request.callback!r} yielded {kind}, {str(value)[:60]!r}: "
+                "it must be a Request, an item, or an iterable of them"
+            )
+
+    # -- callbacks by name --------------------------------------------------------------------------
+
+    def callback(self, name: str) -> Callback:
+        """A callback of the spider by its name. Raises SpiderError."""
+        found = self._callbacks.get(name)
+        if found is None:
+            found = self._callbacks[name] = self._find(name)
+        return found
+
+    def _find(self, name: str) -> Callback:
+        method = getattr(self._spider, name, None)
+        if not callable(method) or name.startswith("__"):
+            known = [n for n in dir(self._spider) if not n.startswith("_") and callable(getattr(self._spider, n))]
+            raise SpiderError(f"spider {self._spider.name!r} has no callback {name!r}{near(name, known)}")
+        try:
+            hints = get_type_hints(method)
+        except NameError:  # a name imported for type checkers only: no conversion then
+            hints = {}
+        parameters = list(inspect.signature(method).parameters.values())
+        named = [p for p in parameters[1:] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return Callback(
+            method,
+            {p.name: hints.get(p.name, Any) for p in named},
+            frozenset(p.name for p in named if p.default is p.empty),
+            any(p.kind is p.VAR_KEYWORD for p in parameters),
+        )
+
+    def check(self, request: Request) -> None:
+        """Refuse a request whose callback or keywords do not fit this spider. Raises SpiderError."""
+        callback, given = self.callback(request.callback), request.cb_kwargs
+        if not given and not callback.needed:
+            return
+        for name in given:
+            if name not in callback.kinds and not callback.free:
+                hint = near(name, callback.kinds)
+                raise SpiderError(f"callback {request.callback!r} takes no argument {name!r}{hint}")
+        missing = callback.needed - given.keys()
+        if missing:
+            raise SpiderError(f"callback {request.callback!r} needs the argument {min(missing)!r} in cb_kwargs")
+        self._arguments(request, callback.kinds)
+
+    def _arguments(self, request: Request, kinds: dict[str, Any]) -> dict[str, Any]:
+        made = {}
+        for name, value in request.cb_kwargs.items():
+            kind = kinds.get(name, Any)
+            try:
+                plain = msgspec.to_builtins(value)
+                made[name] = plain if kind is Any else msgspec.convert(plain, kind, strict=False)
+            except (msgspec.ValidationError, TypeError) as error:
+                raise SpiderError(f"cb_kwargs[{name!r}] of callback {request.callback!r}: {error}") from error
+        return made
+
+    # -- callbacks that hang ------------------------------------------------------------------------
+
+    @contextmanager
+    def _watch(self, request: Request, limit: float) -> Iterator[None]:
+        """Around code that does not await: interrupt it past its time, and name it when it held the loop."""
+        started = time.monotonic()
+        if self._alarm and limit:
+            signal.signal(signal.SIGALRM, self._ring)
+            signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            yield
+        finally:
+            if self._alarm and limit:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            held = time.monotonic() - started
+            if held > BLOCKED:
+                log.warning(
+                    "callback %r held the event loop for %.1f s on %s", request.callback, held,
+                    urls.printable(request.url),
+                )  # fmt: skip
+
+    def _ring(self, number: int, stack: FrameType | None) -> None:
+        raise CallbackHung(f"longer than {self._settings.callback_timeout:g} s without an await")
+
+
+def frame(error: BaseException) -> str:
+    """Where in the spider's own code an error came from: `shop.py:12 in parse`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(OWN_FOLDER) and "site-packages" not in f.filename]
+    if not own:
+        return ""
+    last = own[-1]
+    return f"{Path(last.filename).name}:{last.lineno} in {last.name}"

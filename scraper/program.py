@@ -1,0 +1,128 @@
+"""Crawls from a program or a notebook: `crawl`, `stream`, `run`. No signal handlers, nothing global."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .folder import RunFolder
+from .outputs.journal import MemoryJournal
+from .outputs.registry import check_writable, expand, open_output
+from .run import MEMORY_LAG, Report, Run
+from .settings import Layer, Settings, resolve
+from .spider import Spider, check
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What a crawl gave: its report, and its items as plain data when no run folder keeps them."""
+
+    report: Report
+    items: list[Any]
+    folder: Path | None = None
+
+
+def settings_for(spider: type[Spider] | Spider, *layers: Layer) -> Settings:
+    """The settings of a spider: defaults, its own, then the layers given. Raises UsageError."""
+    own: Layer = (f"settings of spider {spider.name!r}", dict(spider.settings))
+    return resolve([own, *layers])
+
+
+async def crawl(
+    spider: Spider,
+    *,
+    output: str | Path | Iterable[str | Path] = (),
+    settings: Mapping[str, Any] | None = None,
+    folder: str | Path | None = None,
+    **options: Any,
+) -> Result:
+    """Crawl to the end; in memory and fresh unless `folder` (where runs are kept) is given.
+
+    `output` names files as `-o` does. `options` go to `Run`: a clock, a resolver, events. Raises UsageError
+    for wrong settings or outputs before anything is sent.
+    """
+    made = _prepare(spider, output, settings, folder, options)
+    report = await made.execute()
+    items: list[Any] = []
+    position = 0
+    while made.folder is None and position < report.position:
+        lines, position = await made.journal.read(position, report.position)
+        items.extend(msgspec.json.decode(line) for line in lines)
+    return Result(report=report, items=items, folder=made.folder.path if made.folder else None)
+
+
+async def stream(
+    spider: Spider, *, settings: Mapping[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Any]:
+    """The items of a crawl, one by one as plain data, each once its page is committed.
+
+    Leaving the loop early ends the crawl. When the reader is slow the crawl waits.
+    """
+    made = _prepare(spider, (), settings, None, options)
+    news = asyncio.Event()
+    position = 0
+    reached = 0
+
+    def tell(at: int) -> None:
+        nonlocal reached
+        reached = at
+        news.set()
+
+    def watch(crawl: Any) -> None:
+        crawl.commit.told.append(tell)
+        crawl.behind = lambda: reached - position > MEMORY_LAG
+
+    made.started.append(watch)
+    task = asyncio.create_task(made.execute())
+    task.add_done_callback(lambda _: news.set())
+    try:
+        while True:
+            if reached > position:
+                lines, position = await made.journal.read(position, reached)
+                for line in lines:
+                    yield msgspec.json.decode(line)
+                if isinstance(made.journal, MemoryJournal):
+                    made.journal.drop(position)
+                continue
+            if task.done():
+                await task
+                return
+            await news.wait()
+            news.clear()
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+def run(spider: Spider, **options: Any) -> Result:
+    """`crawl` for a program without an event loop."""
+    return asyncio.run(crawl(spider, **options))
+
+
+def _prepare(
+    spider: Spider,
+    output: str | Path | Iterable[str | Path],
+    settings: Mapping[str, Any] | None,
+    folder: str | Path | None,
+    options: dict[str, Any],
+) -> Run:
+    check(type(spider))
+    made = settings_for(spider, ("settings", settings or {}))
+    paths = [str(output)] if isinstance(output, str | Path) else [str(each) for each in output]
+    kept = RunFolder.make(Path(folder), spider.name, time.time()) if folder is not None else None
+    names = variables(spider.name, kept.run if kept else "memory", time.time())
+    outputs = []
+    for path in paths:
+        opened = open_output(path, variables=names, csv_safe=made.csv_safe)
+        check_writable(expand(path, names))
+        outputs.append((expand(path, names), opened))
+    return Run(spider, made, folder=kept, outputs=outputs, **options)
+
+
+def variables(spider: str, run: str, now: float) -> dict[str, str]:
+    """What `{date}`, `{run}` and `{spider}` in an output's path stand for."""
+    return {"date": time.strftime("%Y-%m-%d", time.localtime(now)), "run": run, "spider": spider}

@@ -1,0 +1,268 @@
+"""One run from beginning to end: the rooms are opened, the line is run, the results are closed."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from .clock import Clock
+from .crawl import Crawl
+from .events import Events, OutputFailed
+from .fetch.cookies import Jars
+from .fetch.guard import Guard
+from .fetch.http import Http
+from .fetch.stack import build
+from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder, RunInfo
+from .frontier.host import Proof
+from .frontier.memory import MemoryStore
+from .logs import RUN, EventLog, RunLog
+from .outputs import Output
+from .outputs.follow import Follower
+from .outputs.journal import Journal, MemoryJournal
+from .reasons import Reason
+from .settings import HostRules, Settings
+from .spider import Spider, arguments
+from .stats import Stats
+from .url import canonical, netloc
+
+MEMORY_LAG = 10_000  # items
+SECRET_SETTINGS = frozenset({"auth", "proxy", "headers", "hosts"})
+EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """How a run ended. `state` is finished, failed, rule_broken or interrupted; `said` tells it in words."""
+
+    state: str
+    why: str
+    said: list[str]
+    stats: Stats
+    drops: Mapping[Reason, int]
+    proofs: Mapping[str, Proof]
+    outputs: Mapping[str, str]  # output -> its error, "" for none
+    resumable: bool = False
+    position: int = 0  # where the journal of items ends
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that ran this."""
+        return EXIT_CODES[self.state]
+
+    def as_data(self) -> dict[str, Any]:
+        """Everything as plain data for stats.json."""
+        return {
+            "state": self.state,
+            "why": self.why,
+            "said": self.said,
+            **self.stats.as_data(),
+            "dropped": {str(reason): number for reason, number in self.drops.items()},
+            "politeness": {host: msgspec.to_builtins(proof) for host, proof in self.proofs.items()},
+            "outputs": dict(self.outputs),
+        }
+
+
+class Run:
+    """A spider with its settings, about to be crawled.
+
+    `outputs` are (name, output) pairs that follow the journal; `journal` is the run folder's file or one in
+    memory. `started` is called with the Crawl when it exists, so that a caller can watch and stop it.
+    """
+
+    def __init__(
+        self,
+        spider: Spider,
+        settings: Settings,
+        *,
+        folder: RunFolder | None = None,
+        outputs: Sequence[tuple[str, Output]] = (),
+        clock: Clock | None = None,
+        events: Events | None = None,
+        resolver: aiohttp.abc.AbstractResolver | None = None,
+        alarm: bool = False,
+    ) -> None:
+        self.spider = spider
+        self.settings = settings
+        self.folder = folder
+        self.journal: Journal | MemoryJournal = Journal(folder.items) if folder else MemoryJournal()
+        self.rejected: Journal | MemoryJournal = Journal(folder.rejected) if folder else MemoryJournal()
+        self.events = events or Events()
+        self.started: list[Callable[[Crawl], None]] = []
+        self.followers: list[Follower] = []
+        self._outputs = outputs
+        self._clock = clock or Clock()
+        self._resolver = resolver
+        self._alarm = alarm
+
+    async def execute(self) -> Report:
+        """Crawl to the end, and close the run folder. Raises ScraperError, or the engine's own bug."""
+        if self.folder is None:
+            return await self._execute()
+        info = self._info(self.folder)
+        self.folder.write(info)
+        handler = RunLog(self.folder.log, self.folder.run)
+        token = RUN.set(self.folder.run)
+        root = logging.getLogger("scraper")
+        root.addHandler(handler)
+        self.events.listen(EventLog())
+        state, report = FAILED, None
+        try:
+            report = await self._execute()
+            state = report.state
+            return report
+        except asyncio.CancelledError:
+            state = INTERRUPTED
+            raise
+        finally:
+            root.removeHandler(handler)
+            handler.close()
+            RUN.reset(token)
+            self._close(self.folder, info, state, report)
+
+    def _info(self, folder: RunFolder) -> RunInfo:
+        given = {name: getattr(self.spider, name) for name in arguments(type(self.spider))}
+        return RunInfo(
+            run=folder.run,
+            spider=self.spider.name,
+            source=inspect.getsourcefile(type(self.spider)) or "",
+            arguments=msgspec.to_builtins(given, enc_hook=str),
+            settings=self._told_settings(),
+            started=self._clock.wall(),
+            outputs=[name for name, _ in self._outputs],
+        )
+
+    def _told_settings(self) -> dict[str, Any]:
+        """The settings that differ from the defaults, without their secrets."""
+        default, shown = Settings(), {}
+        for name in Settings.__struct_fields__:
+            value = getattr(self.settings, name)
+            if value != getattr(default, name):
+                shown[name] = "(not kept)" if name in SECRET_SETTINGS else msgspec.to_builtins(value)
+        return shown
+
+    def _close(self, folder: RunFolder, info: RunInfo, state: str, report: Report | None) -> None:
+        info.state, info.ended, info.exit_code = state, self._clock.wall(), EXIT_CODES[state]
+        if report is not None:
+            info.why, info.items = report.why, report.stats.items
+            info.pages, info.failed = report.stats.done, report.stats.failed
+            folder.write_stats(report.as_data())
+        folder.close(info, keep=self.settings.keep_runs)
+
+    async def _execute(self) -> Report:
+        rules = HostRules(self.settings)
+        guard = Guard(allow_private=self.settings.allow_private)
+        for proxy in _proxies(self.settings):
+            guard.trust(netloc(proxy))
+        async with AsyncExitStack() as rooms:
+            for journal in (self.journal, self.rejected):
+                await journal.open(0)
+                rooms.push_async_callback(journal.close)
+            http = await rooms.enter_async_context(Http(rules, guard, self._resolver))
+            crawl = Crawl(
+                self.spider,
+                rules,
+                MemoryStore(self._clock, max_wait=self.settings.max_wait),
+                self.journal,
+                self.rejected,
+                build(http, rules, Jars(), self._clock),
+                clock=self._clock,
+                events=self.events,
+                trust=guard.trust,
+                alarm=self._alarm,
+            )
+            self._follow(crawl)
+            async with _Followers(self.followers, self.events) as following:
+                for tell in self.started:
+                    tell(crawl)
+                await crawl.run()
+                report = self._report(crawl)
+                following.finished = report.state == FINISHED
+        return self._with_outputs(report)
+
+    def _with_outputs(self, report: Report) -> Report:
+        """An output that failed fails the run, though the journal has everything."""
+        report.outputs = {each.name: str(each.error or "") for each in self.followers}
+        for name, error in report.outputs.items():
+            if error:
+                report.said.append(f"output {name}: {error}")
+                report.state = FAILED if report.state == FINISHED else report.state
+        return report
+
+    def _follow(self, crawl: Crawl) -> None:
+        for name, output in self._outputs:
+            follower = Follower(self.journal, output, name=name, clock=self._clock)
+            self.followers.append(follower)
+            crawl.commit.told.append(follower.notify)
+        most = self.settings.max_lag if self.folder else MEMORY_LAG
+        crawl.behind = lambda: any(follower.behind(most) for follower in self.followers)
+
+    def _report(self, crawl: Crawl) -> Report:
+        said = list(_broken_rules(crawl, self.settings))
+        state = FINISHED
+        if crawl.resumable or crawl.why == "interrupted":
+            state = INTERRUPTED
+        elif crawl.broken:
+            state = FAILED
+            said.insert(0, f"the spider broke: {crawl.broken}")
+        elif not crawl.stats.done:
+            state = FAILED
+            said.insert(0, "no page succeeded")
+        elif said:
+            state = BROKE_RULE
+        return Report(
+            state=state,
+            why=crawl.why,
+            said=said,
+            stats=crawl.stats,
+            drops=dict(crawl.intake.drops),
+            proofs=crawl.gate.proofs(),
+            outputs={},
+            resumable=crawl.resumable,
+            position=crawl.commit.position,
+        )
+
+
+class _Followers:
+    """The outputs, running beside the crawl; at the end they write what is committed and close."""
+
+    def __init__(self, followers: Sequence[Follower], events: Events) -> None:
+        self.finished = False
+        self._followers = followers
+        self._events = events
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> _Followers:
+        await self._group.__aenter__()
+        for follower in self._followers:
+            self._group.create_task(self._run(follower))
+        return self
+
+    async def _run(self, follower: Follower) -> None:
+        await follower.run()
+        if follower.error is not None:
+            self._events.tell(OutputFailed(follower.name, str(follower.error)))
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        for follower in self._followers:
+            follower.end(finished=self.finished)
+        await self._group.__aexit__(None, None, None)
+
+
+def _broken_rules(crawl: Crawl, settings: Settings) -> Iterator[str]:
+    items, rate = crawl.limits.items, crawl.stats.error_rate
+    if items < settings.min_items:
+        yield f"{items:,} items, fewer than min_items = {settings.min_items:,}"
+    if rate > settings.max_error_rate:
+        yield f"{rate:.1%} of the pages failed, more than max_error_rate = {settings.max_error_rate:.1%}"
+
+
+def _proxies(settings: Settings) -> Iterator[str]:
+    for proxy in (settings.proxy, *(rule.proxy for rule in settings.hosts.values())):
+        if proxy:
+            yield canonical(proxy)

@@ -1,0 +1,112 @@
+"""Counts of a run: what its summary, its rules and its stats.json are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from .outcome import End, Outcome
+from .reasons import Reason
+
+MAX_GROUPS = 200  # causes of errors kept apart; a hostile site could make any number
+
+
+class Cause(msgspec.Struct):
+    """Errors of one kind: how many, and one of them to look at."""
+
+    reason: Reason
+    detail: str
+    where: str
+    url: str
+    count: int = 0
+    trace: str = ""
+
+
+class Stats:
+    """Counters that every outcome passes; O(1) each."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started  # wall-clock seconds
+        self.ended = 0.0
+        self.ends: Counter[End] = Counter()
+        self.reasons: Counter[tuple[End, Reason]] = Counter()
+        self.statuses: Counter[int] = Counter()
+        self.items = 0
+        self.rejected = 0
+        self.cut = 0
+        self.own_fetches = 0
+        self.wire = 0
+        self.bytes = 0
+        self.causes: dict[tuple[Reason, str, str], Cause] = {}
+
+    def count(self, outcome: Outcome) -> None:
+        """Take an outcome in."""
+        end = outcome.end
+        self.ends[end] += 1
+        if end is not End.DONE:
+            self.reasons[end, outcome.reason] += 1
+        if outcome.status:
+            self.statuses[outcome.status] += 1
+        self.items += len(outcome.items)
+        self.rejected += len(outcome.rejected)
+        self.cut += outcome.cut
+        self.wire += outcome.wire
+        self.bytes += outcome.size
+        if end is End.FAILED:
+            self._cause(outcome)
+
+    def _cause(self, outcome: Outcome) -> None:
+        spiders = bool(outcome.where)
+        key = (
+            outcome.reason,
+            outcome.detail if spiders or outcome.reason is Reason.STATUS else "",
+            outcome.where,
+        )
+        cause = self.causes.get(key)
+        if cause is None:
+            if len(self.causes) >= MAX_GROUPS:
+                key = (outcome.reason, "", "")
+            cause = self.causes.setdefault(
+                key,
+                Cause(outcome.reason, outcome.detail, outcome.where, outcome.request.url, 0, outcome.trace),
+            )
+        cause.count += 1
+
+    @property
+    def done(self) -> int:
+        """Pages whose callback ended well."""
+        return self.ends[End.DONE]
+
+    @property
+    def failed(self) -> int:
+        """Requests that failed for good."""
+        return self.ends[End.FAILED]
+
+    @property
+    def error_rate(self) -> float:
+        """Failed requests as a share of all that were answered, 0 to 1."""
+        answered = self.done + self.failed
+        return self.failed / answered if answered else 0.0
+
+    def sorted_causes(self) -> list[Cause]:
+        """Causes of errors: those with a frame of the spider first, then by number."""
+        return sorted(self.causes.values(), key=lambda cause: (not cause.where, -cause.count))
+
+    def as_data(self) -> dict[str, Any]:
+        """Everything as plain data for stats.json."""
+        return {
+            "started": self.started,
+            "ended": self.ended,
+            "seconds": round(self.ended - self.started, 3),
+            "pages": {str(end): number for end, number in self.ends.items() if end is not End.BACK},
+            "reasons": {f"{end}:{reason}": number for (end, reason), number in self.reasons.items()},
+            "statuses": {str(status): number for status, number in sorted(self.statuses.items())},
+            "items": self.items,
+            "rejected": self.rejected,
+            "own_fetches": self.own_fetches,
+            "bytes": self.bytes,
+            "wire_bytes": self.wire,
+            "errors": [msgspec.to_builtins(cause) for cause in self.sorted_causes()],
+        }

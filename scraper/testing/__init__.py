@@ -1,0 +1,1 @@
+"""Servers, clocks and judges for tests: nothing here is needed to crawl."""

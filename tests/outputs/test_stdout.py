@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from scraper.errors import OutputError
+from scraper.outputs.stdout import Stdout
+
+PROGRAM = """
+import asyncio
+from scraper.outputs.registry import open_output
+
+async def main():
+    out = open_output("-", variables={})
+    await out.open(None)
+    await out.write([b'{"a":1}'] * COUNT)
+    assert await out.flush() == b"COUNT"
+    await out.close(finished=True)
+    print("still open")
+
+asyncio.run(main())
+"""
+
+
+def test_items_are_json_lines_on_standard_output() -> None:
+    code = PROGRAM.replace("COUNT", "2")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b'{"a":1}\n{"a":1}\nstill open\n'
+
+
+async def test_a_reader_that_went_away_is_an_output_error() -> None:
+    reading, writing = os.pipe()
+    out = Stdout(writing)
+    await out.open(None)
+    os.close(reading)
+    with pytest.raises(OutputError, match="closed by its reader"):
+        await out.write([b"{}"])
+    await out.close(finished=False)
+    os.close(writing)
+
+
+async def test_a_closed_descriptor_and_a_full_disk_are_output_errors() -> None:
+    with pytest.raises(OutputError, match="Bad file descriptor"):
+        await Stdout(9999).open(None)
+    full = os.open("/dev/full", os.O_WRONLY)
+    out = Stdout(full)
+    await out.open(b"12")
+    with pytest.raises(OutputError, match="No space left"):
+        await out.write([b"{}"])
+    assert await out.flush() == b"12"
+    await out.close(finished=False)
+    os.close(full)
