@@ -49,17 +49,22 @@ STEPS = 64  # looks up the stack for each tag, on the average; pages of people n
 
 _FORMAT_NAME = rb"[biusBIUS]|[tTeE][tTmM]|[bB][iI][gG]|[cCfF][oO][dDnN][eEtT]|[sS][mMtT][aArR][a-zA-Z]{2,3}"
 _FORMAT_TAG = re.compile(rb"<(?:" + _FORMAT_NAME + rb")[\t\n\f\r /]")
-_FORMAT_LEAF = re.compile(  # closed with nothing but text inside; strict about quotes, so never found in error
-    rb"<(" + _FORMAT_NAME + rb")[\t\n\f\r /](?:[^<>\"'=]++|=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\"'<>= \t\n\f\r]++))*+>"
+# Closed with nothing but text inside; strict about quotes, so that none is seen where there is none.
+_TEXT_ONLY = (
+    rb"(?:[\t\n\f\r /](?:[^<>\"'=]++|=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\"'<>= \t\n\f\r]++))*+)?+>"
     rb"[^<]*</\1>"
 )
+_FORMAT_LEAF = re.compile(rb"<(" + _FORMAT_NAME + rb")(?=[\t\n\f\r /])" + _TEXT_ONLY)
+_INLINE_LEAF = re.compile(rb"<(a|b|code|em|i|option|small|span|strong|sub|sup|td|th)" + _TEXT_ONLY)
 _ATTRIBUTE = (
     rb"[^\t\n\f\r />][^\t\n\f\r />=]*+"
     rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+"
     rb"(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >\"'][^\t\n\f\r >]*+)?+)?+"
 )
 _COMMENT = rb"!--(?:-?>|(?:[^-]++|-(?!-!?>))*+(?:--!?>|\Z))"
-_RAW_TEXT = b"|".join(name + rb"(?=[\t\n\f\r />])[^>]*+(?:[^<]++|<(?!/" + name + rb"))*+" for name in sorted(RAW))
+_RAW_TEXT = b"|".join(
+    name + rb"(?=[\t\n\f\r />])[^>]*+(?:[^<]++|<(?!/" + name + rb"))*+" for name in sorted(RAW)
+)
 # A start tag takes the end tag with it when only text stands between: half of the tags of most pages.
 _TOKEN = re.compile(
     rb"<(?:([a-zA-Z][^\t\n\f\r />]*+)((?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+)(?:>([^<]*+</\1>)?)?"
@@ -69,12 +74,8 @@ _TOKEN = re.compile(
 # A page whose tags have few attributes, raw text and comments passed over.
 _FEW = re.compile(
     rb"(?:[^<]++|<(?:(?i:" + _RAW_TEXT + rb")"
-    rb"|/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]*+"
-    + _ATTRIBUTE
-    + rb"){0,%d}+[\t\n\f\r /]*+(?:>|\Z)" % MAX_ATTRIBUTES
-    + rb"|"
-    + _COMMENT
-    + rb"|[!?/](?!--)[^>]*+|(?![a-zA-Z!?/])))*+\Z"
+    rb"|/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]*+" + _ATTRIBUTE + rb"){0,%d}+[\t\n\f\r /]*+(?:>|\Z)" % MAX_ATTRIBUTES
+    + rb"|" + _COMMENT + rb"|[!?/](?!--)[^>]*+|(?![a-zA-Z!?/])))*+\Z"
 )
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
 _ENDS = {name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE) for name in RAW}
@@ -90,11 +91,23 @@ def suspicious(html: bytes) -> bool:
     """Whether a page could cost more than half a second to parse. O(length)."""
     size = len(html)
     tags = html.count(b"<")
-    if tags > TAGS or (tags > 1_000 and _unclosed(html, NODES // tags) * tags > NODES):
+    if (tags > TAGS and not _flat(html)) or (tags > 1_000 and _unclosed(html, NODES // tags) * tags > NODES):
         return True
     if size > LARGE:
         return _FEW.match(html) is None
-    return size > 2 * GAP and any(html.find(b">", place, place + GAP) < 0 for place in range(0, size - GAP, GAP))
+    return size > 2 * GAP and any(
+        html.find(b">", place, place + GAP) < 0 for place in range(0, size - GAP, GAP)
+    )
+
+
+def _flat(html: bytes) -> bool:
+    """Whether few tags are left without the inline elements that hold only text: those look up no stack."""
+    for _ in range(3):
+        html, found = _INLINE_LEAF.subn(b"", html)
+        tags = html.count(b"<")
+        if tags <= TAGS or found * 8 < tags:
+            break
+    return tags <= TAGS
 
 
 def _unclosed(html: bytes, enough: int) -> int:
