@@ -62,9 +62,7 @@ _ATTRIBUTE = (
     rb"(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >\"'][^\t\n\f\r >]*+)?+)?+"
 )
 _COMMENT = rb"!--(?:-?>|(?:[^-]++|-(?!-!?>))*+(?:--!?>|\Z))"
-_RAW_TEXT = b"|".join(
-    name + rb"(?=[\t\n\f\r />])[^>]*+(?:[^<]++|<(?!/" + name + rb"))*+" for name in sorted(RAW)
-)
+_RAW_TEXT = b"|".join(name + rb"(?=[\t\n\f\r />])[^>]*+(?:[^<]++|<(?!/" + name + rb"))*+" for name in sorted(RAW))
 # A start tag takes the end tag with it when only text stands between: half of the tags of most pages.
 _TOKEN = re.compile(
     rb"<(?:([a-zA-Z][^\t\n\f\r />]*+)((?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+)(?:>([^<]*+</\1>)?)?"
@@ -74,8 +72,12 @@ _TOKEN = re.compile(
 # A page whose tags have few attributes, raw text and comments passed over.
 _FEW = re.compile(
     rb"(?:[^<]++|<(?:(?i:" + _RAW_TEXT + rb")"
-    rb"|/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]*+" + _ATTRIBUTE + rb"){0,%d}+[\t\n\f\r /]*+(?:>|\Z)" % MAX_ATTRIBUTES
-    + rb"|" + _COMMENT + rb"|[!?/](?!--)[^>]*+|(?![a-zA-Z!?/])))*+\Z"
+    rb"|/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]*+"
+    + _ATTRIBUTE
+    + rb"){0,%d}+[\t\n\f\r /]*+(?:>|\Z)" % MAX_ATTRIBUTES
+    + rb"|"
+    + _COMMENT
+    + rb"|[!?/](?!--)[^>]*+|(?![a-zA-Z!?/])))*+\Z"
 )
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
 _ENDS = {name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE) for name in RAW}
@@ -95,9 +97,7 @@ def suspicious(html: bytes) -> bool:
         return True
     if size > LARGE:
         return _FEW.match(html) is None
-    return size > 2 * GAP and any(
-        html.find(b">", place, place + GAP) < 0 for place in range(0, size - GAP, GAP)
-    )
+    return size > 2 * GAP and any(html.find(b">", place, place + GAP) < 0 for place in range(0, size - GAP, GAP))
 
 
 def _flat(html: bytes) -> bool:

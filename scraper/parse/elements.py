@@ -24,13 +24,7 @@ BLOCK = HEADINGS | _names(
 )
 INTEGRATION = _names(":foreignobject :desc :title :mi :mo :mn :ms :mtext :annotation-xml")
 SPECIAL = (
-    BLOCK
-    | MARKERS
-    | TABLE
-    | INTEGRATION
-    | UNSTACKED
-    | RAW
-    | _names("button select colgroup noscript")
+    BLOCK | MARKERS | TABLE | INTEGRATION | UNSTACKED | RAW | _names("button select colgroup noscript")
 ) - _names("dialog")
 BREAKOUT = HEADINGS | _names(
     "b big blockquote body br center code dd div dl dt em embed head hr i img li listing menu meta nobr ol p "

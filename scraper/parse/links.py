@@ -62,9 +62,7 @@ def hrefs(parser: LexborHTMLParser, query: str = "a[href]", limit: int = MAX_LIN
     if "::" in query:
         return [text for text in select(parser, query).getall()[:limit] if text]
     nodes = find(parser, query)
-    found = [
-        href for node in islice(nodes, limit) if (href := node.attrs.sget("href") or node.attrs.sget("src"))
-    ]
+    found = [href for node in islice(nodes, limit) if (href := node.attrs.sget("href") or node.attrs.sget("src"))]
     if nodes and not found and not any(node.tag in URL_ATTRIBUTES for node in islice(nodes, limit)):
         raise SelectorError(f"selector {query!r} names <{nodes[0].tag}>, which has no URL: add ' a'?")
     return found
