@@ -84,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Sizes
     max_body: Annotated[Positive, _doc("Largest decoded body.", "bytes")] = 32 * 2**20
     max_wire: Annotated[Positive, _doc("Largest body as sent.", "bytes")] = 32 * 2**20
-    max_links: Annotated[Positive, _doc("Links taken from one page.")] = 20_000
+    max_links: Annotated[Positive, _doc("Links taken from one page.")] = 100_000
     max_redirects: Annotated[Count, _doc("Hops of one redirect chain.")] = 20
     # Limits of the crawl
     max_pages: Annotated[

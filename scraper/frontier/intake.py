@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable
+from itertools import islice
 
 from url import URL
 
@@ -52,16 +53,18 @@ class Intake:
         parent = page.fingerprint
         number = 0
         for link in links:
+            left = self._max_links - number
+            if left <= 0:
+                self.drops[Reason.TOO_MANY_LINKS] += len(link) if isinstance(link, Follow) else 1
+                continue
             number += len(link) if isinstance(link, Follow) else 1
-            if number > self._max_links:
-                self.drops[Reason.TOO_MANY_LINKS] += 1
-                break
             fields = {
                 "depth": page.depth + 1, "parent": parent, "scope": page.scope,
                 "referer": page.url, "seed": False,
             }  # fmt: skip
             if isinstance(link, Follow):
-                self._follow(link.with_(**fields), taken, known)
+                self.drops[Reason.TOO_MANY_LINKS] += max(0, len(link) - left)
+                self._follow(link.with_(**fields), taken, known, left)
             else:
                 self._consider(link.replace(**fields), taken, known)
         return taken
@@ -83,11 +86,11 @@ class Intake:
         known.add(mark)
         taken.append(request)
 
-    def _follow(self, follow: Follow, taken: list[Request], known: set[int]) -> None:
+    def _follow(self, follow: Follow, taken: list[Request], known: set[int], most: int) -> None:
         """O(1) for an href met before in this folder, one URL join for a new one."""
         template = follow.template
         if template.again or template.key or template.session or template.method != "GET":
-            for request in follow:
+            for request in islice(follow, most):
                 self._consider(request, taken, known)
             return
         base = follow.base
@@ -95,7 +98,7 @@ class Intake:
         memo = self._folder(folder, template.scope)
         parsed = None
         duplicates = 0
-        for href in follow.hrefs:
+        for href in follow.hrefs if len(follow) <= most else follow.hrefs[:most]:
             cut = href.find("#")
             if cut >= 0:
                 href = href[:cut]  # many links of a page go to places on one other page
