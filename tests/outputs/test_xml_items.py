@@ -27,8 +27,7 @@ def test_lists_are_values_and_objects_are_nested() -> None:
     root = document({"title": "a<b", "tags": ["x", ["y", None]], "size": {"w": 1.5, "ok": True}})
     assert ET.tostring(root, "unicode").replace("\n", "") == (
         "<items><item><title>a&lt;b</title>"
-        "<tags><value>x</value><value><value>y</value><value /></value></tags>"
-        "<size><w>1.5</w><ok>true</ok></size></item></items>"
+        "<tags><value>x</value><value><value>y</value><value /></value></tags><size><w>1.5</w><ok>true</ok></size></item></items>"  # noqa: E501
     )
 
 
