@@ -10,6 +10,7 @@ import pytest
 
 from scraper import FetchError, Reason, Request, Response, Retry, Skip, Spider, StatusError, Stop
 from scraper.outcome import End
+from scraper.testing.answers import Answer
 from scraper.testing.site import Site
 
 from .conftest import Crawl
@@ -51,6 +52,7 @@ async def test_links_off_the_site_bad_schemes_and_fragments_are_dropped_with_a_r
     site.page(
         "/", page("http://elsewhere.test/", "mailto:a@b", "#top", "/#x", "http://[bad", "/two", "http://w.a.test/")
     )
+    site.page("/", page(), host="w.a.test")
     site.page("/two", page("/"))
     result = await go(Walk(), allowed_domains=["a.test"])
     drops = result.report.drops
@@ -64,7 +66,7 @@ async def test_links_off_the_site_bad_schemes_and_fragments_are_dropped_with_a_r
 @pytest.mark.parametrize("limit", [1, 2, 13, 50])
 async def test_max_pages_is_exact_at_any_concurrency(site: Site, go: Crawl, concurrency: int, limit: int) -> None:
     site.tree(pages=60, fanout=6)
-    site.page("/p/3", times=[{"status": 503}, {"body": page()}])
+    site.page("/p/3", times=[Answer(503), Answer(body=page())])
     result = await go(Walk(), max_pages=limit, concurrency=concurrency, per_host=concurrency)
     assert len(set(paths(site))) == limit
     assert result.report.stats.done + result.report.stats.failed == limit
@@ -82,7 +84,7 @@ async def test_max_items_is_exact_at_any_concurrency(site: Site, go: Crawl, conc
     result = await go(Three(), max_items=20, concurrency=concurrency, per_host=concurrency)
     assert len(result.items) == 20
     assert result.report.why == "max_items"
-    assert result.report.stats.cut == 1
+    assert result.report.stats.cut >= 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 64])
@@ -165,6 +167,7 @@ async def test_keywords_reach_the_callback_converted_to_its_annotations(site: Si
     [cause] = result.report.stats.sorted_causes()
     assert cause.reason is Reason.BAD_YIELD
     assert "did you mean 'number'?" in cause.detail
+    assert cause.where.startswith("test_crawl.py:")
 
 
 async def test_a_callback_that_breaks_costs_its_page_and_keeps_its_links(site: Site, go: Crawl) -> None:
@@ -269,7 +272,7 @@ async def test_skip_retry_and_stop_do_what_they_say(site: Site, go: Crawl) -> No
 
 async def test_transient_failures_are_retried_and_others_are_not(site: Site, go: Crawl) -> None:
     site.page("/", page("/flaky", "/gone", "/down"))
-    site.page("/flaky", times=[{"status": 500}, {"status": 502}, {"body": page("/end")}])
+    site.page("/flaky", times=[Answer(500), Answer(502), Answer(body=page("/end"))])
     site.page("/down", "", status=500)
     site.page("/end", page())
     result = await go(Walk(), retries=2)
@@ -346,7 +349,7 @@ async def test_prepare_is_called_before_each_try(site: Site, go: Crawl) -> None:
             Signs.signed += 1
             return request.replace(headers=(("X-Signed", str(Signs.signed)),))
 
-    site.page("/", times=[{"status": 500}, {"body": page()}])
+    site.page("/", times=[Answer(500), Answer(body=page())])
     await go(Signs())
     assert [hit.headers["X-Signed"] for hit in site.hits_of(path="/")] == ["1", "2"]
 
