@@ -24,13 +24,7 @@ BLOCK = HEADINGS | _names(
 )
 INTEGRATION = _names(":foreignobject :desc :title :mi :mo :mn :ms :mtext :annotation-xml")
 SPECIAL = (
-    BLOCK
-    | MARKERS
-    | TABLE
-    | INTEGRATION
-    | UNSTACKED
-    | RAW
-    | _names("button select colgroup noscript")
+    BLOCK | MARKERS | TABLE | INTEGRATION | UNSTACKED | RAW | _names("button select colgroup noscript")
 ) - _names("dialog")
 BREAKOUT = HEADINGS | _names(
     "b big blockquote body br center code dd div dl dt em embed head hr i img li listing menu meta nobr ol p "
@@ -57,7 +51,7 @@ CLOSES: dict[bytes, Close] = {
     b"td": (_CELLS, _TABLE_SCOPE),
     b"th": (_CELLS, _TABLE_SCOPE),
     b"tr": (_ROWS, _TABLE_SCOPE),
-} | {name: (_IN_TABLE, _TABLE_SCOPE) for name in (b"tbody", b"thead", b"tfoot", b"caption", b"colgroup")}
+} | dict.fromkeys((b"tbody", b"thead", b"tfoot", b"caption", b"colgroup"), (_IN_TABLE, _TABLE_SCOPE))
 
 # Which elements at the top of the stack end when a start tag comes.
 IMPLIED: dict[bytes, frozenset[bytes]] = {
@@ -65,12 +59,12 @@ IMPLIED: dict[bytes, frozenset[bytes]] = {
     b"optgroup": _names("option optgroup"),
     b"rt": _names("rt rp rb"),
     b"rp": _names("rt rp rb"),
-} | {name: HEADINGS for name in HEADINGS}
+} | dict.fromkeys(HEADINGS, HEADINGS)
 
 CLOSE_P: Close = (_names("p"), _SCOPE | _names("button"))
 
 _ENDS: dict[bytes, Close] = (
-    {name: (HEADINGS, _SCOPE) for name in HEADINGS}
+    dict.fromkeys(HEADINGS, (HEADINGS, _SCOPE))
     | {name: (frozenset((name,)), _TABLE_SCOPE - {name}) for name in _IN_TABLE | {b"table"}}
     | {
         b"p": CLOSE_P,

@@ -62,9 +62,7 @@ def hrefs(parser: LexborHTMLParser, query: str = "a[href]", limit: int = MAX_LIN
     if "::" in query:
         return [text for text in select(parser, query).getall()[:limit] if text]
     nodes = find(parser, query)
-    found = [
-        href for node in islice(nodes, limit) if (href := node.attrs.sget("href") or node.attrs.sget("src"))
-    ]
+    found = [href for node in islice(nodes, limit) if (href := node.attrs.sget("href") or node.attrs.sget("src"))]
     if nodes and not found and not any(node.tag in URL_ATTRIBUTES for node in islice(nodes, limit)):
         raise SelectorError(f"selector {query!r} names <{nodes[0].tag}>, which has no URL: add ' a'?")
     return found
@@ -261,10 +259,8 @@ def _tidy(url: str) -> str:
     return url.strip(_SPACE).replace("\t", "").replace("\n", "").replace("\r", "")
 
 
-_DIRECTIVES = frozenset(
-    "all none index noindex follow nofollow archive noarchive snippet nosnippet noimageindex notranslate "
-    "nositelinkssearchbox indexifembedded noai noimageai nocache noodp noydir unavailable_after max-snippet "
-    "max-image-preview max-video-preview".split()
+_DIRECTIVES = frozenset(  # what may stand before a colon without being the name of a crawler
+    ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 )
 
 
