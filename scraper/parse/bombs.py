@@ -24,12 +24,13 @@ from .nesting import ATTRIBUTE, COMMENT, MAX_ATTRIBUTES, NODES, Nesting
 LARGE = 256 * 1024  # bytes; about 3 ms of parsing
 MANY = 8_000  # tags; nested as deep as they go they cost 70 ms
 TAGS = 20_000  # tags; nested they cost 0.5 s
+FEW = 1_250  # tags; however they are mixed they open fewer than NODES again
 DEEP = 50_000  # tags that are no inline element with only text; nested they cost 3 s
 SAMPLE = 4096  # bytes, of every 8 times as many
 GAP = 16 * 1024  # bytes without '>' hold about 4,000 attributes: 25 ms
 
 _FORMAT_NAME = rb"[biusBIUS]|[tTeE][tTmM]|[bB][iI][gG]|[cCfF][oO][dDnN][eEtT]|[sS][mMtT][aArR][a-zA-Z]{2,3}"
-_FORMAT_TAG = re.compile(rb"<(?:" + _FORMAT_NAME + rb")[\t\n\f\r /]")
+_FORMAT_TAG = re.compile(rb"<(?=[bcefistuBCEFISTU])(?:" + _FORMAT_NAME + rb")[\t\n\f\r /]")
 # Closed with nothing but text inside; strict about quotes, so that none is seen where there is none.
 _TEXT_ONLY = (
     rb"(?:[\t\n\f\r /](?:[^<>\"'=]++|=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\"'<>= \t\n\f\r]++))*+)?+>"
@@ -56,14 +57,14 @@ def large(html: bytes) -> bool:
 
 
 def suspicious(html: bytes) -> bool:
-    """Whether a page could cost more than the limits above. O(length), about a tenth of the parse."""
+    """Whether a page could cost more than the limits above. O(length), a tenth to a fifth of the parse."""
     size = len(html)
     tags = html.count(b"<")
     if tags > TAGS:
         tags = _can_nest(html, tags)
         if tags > DEEP:
             return True
-    if tags > 1_000 and _unclosed(html, NODES // tags) * tags > NODES:
+    if tags > FEW and _unclosed(html, NODES // tags) * tags > NODES:
         return True
     if size > LARGE:
         return _FEW.match(html) is None

@@ -48,6 +48,7 @@ CLOSES: dict[bytes, Close] = {
     b"dt": (_names("dd dt"), _ITEM_STOPS),
     b"button": (_names("button"), _SCOPE),
     b"select": (_names("select"), _SCOPE),
+    b"table": (_names("table"), _names("td th caption template")),
     b"td": (_CELLS, _TABLE_SCOPE),
     b"th": (_CELLS, _TABLE_SCOPE),
     b"tr": (_ROWS, _TABLE_SCOPE),

@@ -138,6 +138,10 @@ class Nesting:
     def _foreign(self) -> bool:
         return bool(self.stack) and self.stack[-1][:1] == b":" and self.stack[-1] not in INTEGRATION
 
+    def _leave_foreign(self) -> None:
+        while self._foreign():
+            self._pop(len(self.stack) - 1)
+
     def _text(self, start: int, end: int) -> None:
         if self.formats:
             self._reconstruct()
@@ -154,14 +158,14 @@ class Nesting:
                 if not _self_closing(attributes):
                     self._push(b":" + name)
                 return False
-            while self._foreign():
-                self._pop(len(self.stack) - 1)
+            self._leave_foreign()
         if name in RAW and not self.odd:
             return True
         if name in UNSTACKED:
-            if name == b"col" and self.open.get(b"template"):
-                above = [part for part in self.stack if part in (b"table", b"template")]
-                self.odd = self.odd or above[-1] == b"template"
+            if name == b"col":
+                self.odd = self.odd or self._table() == b"template"
+            elif name == b"input":
+                self._close(CLOSES[b"select"])
             return False
         if name in (b"svg", b"math"):
             if not _self_closing(attributes):
@@ -171,10 +175,16 @@ class Nesting:
         return False
 
     def _open(self, name: bytes, attributes: bytes) -> None:
-        if name in TABLE_PARTS and not (self.open.get(b"table") or self.open.get(b"template")):
-            return
+        if name in TABLE_PARTS:
+            around = self._table()
+            if around != b"table":
+                if around:  # depending on what came before a parser takes it or not: never closed by name
+                    self._push(b"~")
+                return
         if name in CLOSES:
-            self._close(CLOSES[name], lowest=name in TABLE_PARTS)
+            closed = self._close(CLOSES[name], lowest=name in TABLE_PARTS)
+            if closed and name == b"select":  # a parser takes it for an end tag
+                return
         elif name in IMPLIED and self.stack and self.stack[-1] in IMPLIED[name]:
             self._pop(len(self.stack) - 1)
         if name in BLOCK:
@@ -209,11 +219,21 @@ class Nesting:
                 while self.formats and self.formats.pop() is not None:
                     pass
 
-    def _close(self, close: Close, lowest: bool = False) -> None:
-        """Close the first, or the `lowest`, of some names that stands above certain others."""
+    def _table(self) -> bytes:
+        """The nearest of table and template around, b"" for none."""
+        if not self.open.get(b"template"):
+            return b"table" if self.open.get(b"table") else b""
+        for name in reversed(self.stack):
+            self.steps -= 1
+            if name in (b"table", b"template"):
+                return name
+        return b""
+
+    def _close(self, close: Close, lowest: bool = False) -> bool:
+        """Close the first, or the `lowest`, of some names that stands above certain others; false for none."""
         names, stops = close
         if not any(self.open.get(name) for name in names):
-            return
+            return False
         found = -1
         for place in range(len(self.stack) - 1, -1, -1):
             self.steps -= 1
@@ -223,11 +243,15 @@ class Nesting:
                     break
             elif self.stack[place] in stops:
                 break
-        if found >= 0:
-            self._pop(found)
+        if found < 0:
+            return False
+        self._pop(found)
+        return True
 
     def _end(self, name: bytes) -> None:
-        if self._foreign():
+        if self._foreign() and name in (b"p", b"br"):
+            self._leave_foreign()
+        elif self._foreign():
             for place in range(len(self.stack) - 1, -1, -1):
                 self.steps -= 1
                 if self.stack[place][:1] != b":":
@@ -237,21 +261,26 @@ class Nesting:
                     return
         if name in FORMAT:
             self._end_format(name)
+        elif name == b"form":
+            self._end_form()
         else:
             self._close(ends(name))
 
     def _format(self, name: bytes, attributes: bytes) -> None:
         """Open a formatting element; of those that are alike at most three are opened again later."""
-        alike = 0
-        for entry in reversed(self.formats):
+        alike = []
+        for at in range(len(self.formats) - 1, -1, -1):
             self.steps -= 1
-            if entry is None:
+            other = self.formats[at]
+            if other is None:
                 break
-            alike += entry.name == name and entry.attributes == attributes
+            if other.name == name and other.attributes == attributes:
+                alike.append(at)
+        if len(alike) >= 3:
+            del self.formats[alike[-1]]
         entry = _Format(name, attributes)
         self._push(name, entry)
-        if alike < 3:
-            self.formats.append(entry)
+        self.formats.append(entry)
 
     def _end_format(self, name: bytes) -> None:
         """The adoption agency, as far as it goes for depth: blocks inside stay open."""
@@ -277,6 +306,22 @@ class Nesting:
         if not block:
             self._pop(place)
             return
+        self._remove(place)
+
+    def _end_form(self) -> None:
+        """A form is taken out of the stack alone; what is open inside stays open."""
+        if not self.open.get(b"form"):
+            return
+        for place in range(len(self.stack) - 1, -1, -1):
+            self.steps -= 1
+            if self.stack[place] == b"form":
+                self._remove(place)
+                self._pop(len(self.stack))
+                return
+            if self.stack[place] in ends(b"form")[1]:
+                return
+
+    def _remove(self, place: int) -> None:
         self.open[self.stack[place]] -= 1
         self.stack[place], self.entries[place] = b"", None
         self.open[b""] = self.open.get(b"", 0) + 1

@@ -34,6 +34,13 @@ BOMBS = {
     "ends of formatting": b"<b><div></b>" * N,
     "a quote that is none": b'<a =">' + b"<div>" * N + b'">',
     "raw text in a template of columns": b"<template><col><xmp></template>" + b"<div>" * N + b"</xmp>",
+    "ends of forms": b"<form><g></form>" * N,
+    "cells in a template": b"<template>" + b"<ul><td>" * N,
+    "selects that close each other": b"<h1><select><dd>" * N,
+    "a select closed by an input": b"<select><input><div></select>" * N,
+    "links closed by links": b"<a><i x>" * N,
+    "cells beside a table": b"<table><table></table>" + b"<div><tr>" * N,
+    "ends that leave svg": b"<svg><svg>" + b"</p></svg><g/><svg>" * N,
     "nested tables": b"<table><tr><td>" * N,
     "nested lists": b"<ul><li>" * N,
     "nested svg": b"<svg><g>" * N,
@@ -95,11 +102,12 @@ def test_a_page_is_large_by_its_bytes_or_its_tags() -> None:
 
 PIECES = (
     b"<div>", b"</div>", b"<p>", b"</p>", b"<b>", b"</b>", b"<i x>", b"</i>", b"<a>", b"</a>", b"<table>",
-    b"</table>", b"<tr>", b"<td>", b"</td>", b"<ul>", b"</ul>", b"<li>", b"</li>", b"<span>", b"</span>", b"<x>",
-    b"</x>", b"<svg>", b"</svg>", b"<g>", b"<g/>", b"<br>", b"text", b"<!-- </div> -->", b"<h1>", b"</h2>",
-    b"<select>", b"<option>", b"</select>", b"<button>", b"</button>", b"<script></div></script>", b"<dd>",
-    b"<foreignObject>", b"<title></div></title>", b"<section>", b"</section>", b"<!---->", b"<template>",
-    b"</template>", b"<font size=1>", b"</font>", b"<marquee>", b"</marquee>", b"<form>", b"</form>",
+    b"</table>", b"<tr>", b"<td>", b"</td>", b"<ul>", b"</ul>", b"<li>", b"</li>", b"<span>", b"</span>",
+    b"<x>", b"</x>", b"<svg>", b"</svg>", b"<g>", b"<g/>", b"<br>", b"text", b"<!-- </div> -->", b"<h1>",
+    b"</h2>", b"<select>", b"<option>", b"</select>", b"<button>", b"</button>", b"<script></div></script>",
+    b"<dd>", b"<foreignObject>", b"<title></div></title>", b"<section>", b"</section>", b"<!---->",
+    b"<template>", b"</template>", b"<font size=1>", b"</font>", b"<marquee>", b"</marquee>", b"<form>",
+    b"</form>", b"<input>", b"<textarea></textarea>", b"<th>", b"<col>",
 )  # fmt: skip
 
 
