@@ -33,7 +33,7 @@ BREAKOUT = HEADINGS | _names(
 
 _SCOPE = _names("applet caption html table td th marquee object select template") | INTEGRATION
 _TABLE_SCOPE = _names("table template")
-_ITEM_STOPS = SPECIAL - _names("address div p")
+_ITEM_STOPS = (SPECIAL | _names("option optgroup")) - _names("address div p")
 _IN_TABLE = _names("caption colgroup tbody thead tfoot tr td th")
 _ROWS = _names("caption colgroup tr td th")
 _CELLS = _names("caption colgroup td th")
@@ -78,3 +78,7 @@ _ENDS: dict[bytes, Close] = (
 def ends(name: bytes) -> Close:
     """What an end tag closes, and where the search for it ends."""
     return _ENDS.get(name) or (frozenset((name,)), _SCOPE if name in SPECIAL else SPECIAL)
+
+
+# Elements that change what is open even when they are closed at once.
+TELLING = TABLE_PARTS | UNSTACKED | CLOSES.keys() | IMPLIED.keys() | _names("form svg math template")

@@ -23,6 +23,7 @@ from .elements import (
     SPECIAL,
     TABLE,
     TABLE_PARTS,
+    TELLING,
     UNSTACKED,
     Close,
     ends,
@@ -96,7 +97,7 @@ class Nesting:
                 name = name.lower()
                 if len(attributes) > 2 * MAX_ATTRIBUTES:
                     _count(attributes)
-                if leaf is not None and not self.formats and name not in UNSTACKED and not self._foreign():
+                if leaf is not None and name not in TELLING and not self.formats and self._plain(name):
                     continue
                 raw = self._start(name, attributes)
                 if leaf is not None:
@@ -138,6 +139,10 @@ class Nesting:
     def _foreign(self) -> bool:
         return bool(self.stack) and self.stack[-1][:1] == b":" and self.stack[-1] not in INTEGRATION
 
+    def _plain(self, name: bytes) -> bool:
+        """Whether an element here neither closes nor changes anything when it comes and goes."""
+        return not self._foreign() and not (name in BLOCK and self.open.get(b"p"))
+
     def _leave_foreign(self) -> None:
         while self._foreign():
             self._pop(len(self.stack) - 1)
@@ -162,6 +167,8 @@ class Nesting:
         if name in RAW and not self.odd:
             return True
         if name in UNSTACKED:
+            if self.formats:
+                self._reconstruct()
             if name == b"col":
                 self.odd = self.odd or self._table() == b"template"
             elif name == b"input":
@@ -307,6 +314,7 @@ class Nesting:
             self._pop(place)
             return
         self._remove(place)
+        self._leave_foreign()
 
     def _end_form(self) -> None:
         """A form is taken out of the stack alone; what is open inside stays open."""
