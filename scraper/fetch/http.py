@@ -242,10 +242,9 @@ def typed(error: Exception, *, departed: bool, reused: bool) -> FetchError:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return FetchError(Reason.PROXY, f"status {error.status}")
     if isinstance(error, aiohttp.ClientResponseError):
-        cause = type(error.__cause__).__name__
-        if cause == "LineTooLong" or ("headers" in error.message.lower() and "many" in error.message.lower()):
-            return FetchError(Reason.HEADERS_TOO_LARGE, text)
-        return FetchError(Reason.PROTOCOL, error.message.splitlines()[0] if error.message else "")
+        message = _short_text(error.message.partition("\n")[0].rstrip(":"))
+        too_large = message.startswith(("Got more than", "Too many headers"))
+        return FetchError(Reason.HEADERS_TOO_LARGE if too_large else Reason.PROTOCOL, message)
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         if reused and departed:
             return FetchError(Reason.STALE, "the connection had been closed")
