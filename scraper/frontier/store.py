@@ -62,7 +62,9 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """A place for the frontier. Raises StoreError when it cannot be read or written."""
 
-    seen: Container[int]  # fingerprints known here: never a false yes; a remote store checks again
+    @property
+    def seen(self) -> Container[int]:
+        """Fingerprints known here: never a false yes; a remote store checks again."""
 
     async def open(self) -> Recovered:
         """Make ready, and tell what an earlier process left."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from random import Random
 from typing import Any
@@ -42,7 +43,7 @@ class Site:
     boarding: set[Permit] = field(default_factory=set, repr=False)
     last: float | None = field(default=None, repr=False)
     rest_until: float = field(default=0.0, repr=False)
-    failed: bool= field(default=False, repr=False)  # a connection failed: the breaker may be at work
+    failed: bool = field(default=False, repr=False)  # a connection failed: the breaker may be at work
     departures: int = field(default=0, repr=False)
     counted: int = field(default=0, repr=False)
     least_gap: float | None = field(default=None, repr=False)
@@ -113,7 +114,7 @@ class World:
             while self.gate.needs:
                 place = self.gate.needs.pop()
                 self.asked_robots[place] += 1
-                self.at(self.now, lambda place=place: self._fetch_robots(place))
+                self.at(self.now, partial(self._fetch_robots, place))
             if decided is None:
                 break
             if isinstance(decided, Permit):
@@ -138,7 +139,7 @@ class World:
             number = min(left, self.random.randint(1, 8))
             scheme = "https" if self.random.random() < 0.2 else "http"
             requests = [raw(url=f"{scheme}://{site.name}/{left - i}", depth=i % 3) for i in range(number)]
-            self.at(self.random.choice((0.0, self.random.uniform(0, 4))), lambda r=requests: self.hold(site, r))
+            self.at(self.random.choice((0.0, self.random.uniform(0, 4))), partial(self.hold, site, requests))
             left -= number
 
     def hold(self, site: Site, requests: list[Request]) -> None:
@@ -359,7 +360,7 @@ class World:
         assert self.limits.pages == self.uncounted == sum(site.counted for site in self.sites.values())
         assert self.limits.open == 0
         if self.held:
-            assert most and self.uncounted == most, "requests were lost"
+            assert self.uncounted == most > 0, "requests were lost"
             assert not any(r.counted for site in self.sites.values() for r in site.queued)
         assert not most or self.uncounted <= most
         limit = self.settings.max_pages_per_host
