@@ -14,7 +14,7 @@ class Agenda:
 
     def __init__(self) -> None:
         self._heap: list[Place] = []
-        self._places: dict[Host, Place] = {}
+        self.places: dict[Host, Place] = {}  # who stands here; nobody else writes to it
         self._number = 0
 
     def put(self, host: Host, due: float, now: float) -> None:
@@ -22,21 +22,21 @@ class Agenda:
 
         Work that comes in for a host must not send it to the end of the line, or busy hosts would starve.
         """
-        place = self._places.get(host)
+        place = self.places.get(host)
         if place is None:
             due = max(due, now)
         elif due <= place[0]:
             return
         self._number += 1
-        place = self._places[host] = (due, self._number, host)
+        place = self.places[host] = (due, self._number, host)
         heappush(self._heap, place)
-        if len(self._heap) > 64 + 4 * len(self._places):
-            self._heap = list(self._places.values())
+        if len(self._heap) > 64 + 4 * len(self.places):
+            self._heap = list(self.places.values())
             heapify(self._heap)
 
     def drop(self, host: Host) -> None:
         """Take a host off."""
-        self._places.pop(host, None)
+        self.places.pop(host, None)
 
     def pop(self, now: float) -> Host | None:
         """The host that has been due longest, taken off; None when none is due."""
@@ -44,7 +44,7 @@ class Agenda:
         if due is None or due > now:
             return None
         host = heappop(self._heap)[2]
-        del self._places[host]
+        del self.places[host]
         return host
 
     def first(self) -> float | None:
@@ -52,7 +52,7 @@ class Agenda:
         heap = self._heap
         while heap:
             place = heap[0]
-            if self._places.get(place[2]) is place:
+            if self.places.get(place[2]) is place:
                 return place[0]
             heappop(heap)
         return None

@@ -98,7 +98,7 @@ class Gate:
         """
         if self.out >= self._settings.concurrency:
             return None
-        while (state := self._urgent.pop(now)) is not None:
+        while self._urgent.places and (state := self._urgent.pop(now)) is not None:
             permit = self._serve(state, now)
             self._schedule(state, now)
             if permit is not None:
@@ -291,18 +291,15 @@ class Gate:
     def _schedule(self, state: Host, now: float) -> None:
         """Put a host where it belongs in the agendas: at its next admission, or out of them."""
         down = state.down
-        if not down and not state.free():
+        open_ = down or state.free()
+        known = down or not state.parked
+        if open_ and state.waiters and (known or state.waiters[0].exempt):
+            self._urgent.put(state, now if down else state.earliest(), now)
+        elif state in self._urgent.places:
             self._urgent.drop(state)
-            self._pages.drop(state)
-            return
-        due = now if down else state.earliest()
-        if state.waiters and (down or not state.parked or state.waiters[0].exempt):
-            self._urgent.put(state, due, now)
-        else:
-            self._urgent.drop(state)
-        if state.queue and (down or not state.parked) and self._may_count(state):
-            self._pages.put(state, due, now)
-        else:
+        if open_ and known and state.queue and self._may_count(state):
+            self._pages.put(state, now if down else state.earliest(), now)
+        elif state in self._pages.places:
             self._pages.drop(state)
 
     def _may_count(self, state: Host) -> bool:
