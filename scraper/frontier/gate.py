@@ -42,7 +42,6 @@ class Gate:
         self._settings = rules.settings
         self._limits = limits
         self._robots: dict[str, tuple[Robots | None, float]] = {}  # origin -> rules or unreachable, until when
-        self._asked: set[str] = set()
         self._pages = Agenda()  # hosts with requests to admit
         self._urgent = Agenda()  # hosts that a task waits for
         self._number = 0
@@ -143,9 +142,7 @@ class Gate:
         rules, until = self._robots.get(place, (None, 0.0))
         if until <= now:
             state.parked = place
-            if place not in self._asked:
-                self._asked.add(place)
-                self.needs.append(place)
+            self.needs.append(place)  # once: a parked host comes here again when the rules are learned
             return None
         if rules is None:
             return Reason.ROBOTS_UNREACHABLE
@@ -267,14 +264,11 @@ class Gate:
             self.rest(state, min(settings.breaker_rest * 2 ** min(state.trips - 1, 30), longest), now)
             return
         state.down = True
-        self._urgent.drop(state)  # where it stands at the end of its rest: what waits is refused at once
-        self._pages.drop(state)
         self._schedule(state, now)
 
     def learn(self, place: str, rules: Robots | None, until: float, now: float) -> None:
         """The robots.txt of an origin: its rules, or None when it is unreachable; good until then. O(log hosts)."""
         self._robots[place] = (rules, until)
-        self._asked.discard(place)
         state = self.host(netloc(place))
         if state.parked == place:
             state.parked = ""
