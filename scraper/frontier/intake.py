@@ -19,6 +19,7 @@ from ..response import Follow
 from ..settings import Settings
 from .scope import Scope, suspicious
 
+DUPLICATE = Reason.DUPLICATE  # an enumeration's member is slow to look up
 MEMO_SIZE = 50_000  # hrefs and folders; about 6 MB
 LONGEST_KEPT = 512  # characters of an href that is remembered
 
@@ -99,13 +100,16 @@ class Intake:
         met = set() if template.again else known  # one that is asked for again is still asked for once here
         duplicates = 0
         for href in hrefs:
+            cut = href.find("#")
+            if cut >= 0:
+                href = href[:cut]  # many links of a page lead to places on one other page
             verdict = memo.get(href) if memo is not None else None
             if verdict is None:
                 verdict, lasting = self._new(href, parsed, template, taken, met)
                 if lasting and memo is not None and _same_in_folder(href):
                     memo[href] = verdict or Reason.DUPLICATE
                     self._memo_size += 1
-            if verdict is Reason.DUPLICATE:
+            if verdict is DUPLICATE:
                 duplicates += 1
             elif verdict is not None:
                 self.drops[verdict] += 1
