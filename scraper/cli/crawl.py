@@ -33,7 +33,7 @@ class Order(msgspec.Struct, frozen=True):
     pairs: Sequence[str] = ()
     fresh: bool = False
     resume: str | None = None
-    output_folder: str | None = None
+    root: str | None = None
     quiet: bool = False
     log_level: str | None = None
     help: bool = False
@@ -86,7 +86,7 @@ def prepared(order: Order) -> Plan:
     spider = made(kind, order.arguments)
     settings = settings_of(kind, order.pairs, log_level=order.log_level)
     _check_start(spider)
-    root = output_folder(order.output_folder)
+    root = output_folder(order.root)
     check_outputs(order.outputs, spider.name, append=order.append)
     _check_root(root, spider.name)
     return Plan(spider, settings, root, order.outputs, order.append, order.quiet)

@@ -9,7 +9,7 @@ settings = click.option(
 )
 arguments = click.option("-a", "--arg", "arguments", multiple=True, metavar="KEY=VALUE", help="A spider's argument.")
 folder = click.option(
-    "--output-folder", metavar="DIR", help="Where runs are kept, DIR/SPIDER/RUN.  [default: output]"
+    "--output-folder", "root", metavar="DIR", help="Where runs are kept, DIR/SPIDER/RUN.  [default: output]"
 )
 outputs = click.option(
     "-o",

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from ..logs import clean
-
 ERASE = "\r\x1b[K"
 NARROWEST = 20
 
@@ -31,10 +29,7 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns, 80 where there is no terminal."""
-        try:
-            return max(NARROWEST, os.get_terminal_size(self._stream.fileno()).columns)
-        except (OSError, ValueError):
-            return 80
+        return columns(self._stream)
 
     def line(self, text: str) -> None:
         """Write whole lines above the one that is drawn."""
@@ -73,6 +68,8 @@ class TerminalLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, and the trace of its exception."""
+        from ..logs import clean
+
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f"{record.levelname.lower()} " if record.levelno != logging.INFO else ""
         name = record.name.removeprefix("scraper.spider.")
@@ -125,3 +122,11 @@ class Printed(io.TextIOBase):
     def isatty(self) -> bool:
         """As the stream below."""
         return self._inner.isatty()
+
+
+def columns(stream: TextIO) -> int:
+    """The width of the terminal that a stream is; 80 when it is none."""
+    try:
+        return max(NARROWEST, os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return 80
