@@ -28,9 +28,7 @@ CHUNK = 1 << 20  # bytes read at once
 @options.append
 @options.settings
 @options.folder
-def command(
-    run: str, outputs: tuple[str, ...], append: bool, pairs: tuple[str, ...], root: str | None
-) -> int:
+def command(run: str, outputs: tuple[str, ...], append: bool, pairs: tuple[str, ...], root: str | None) -> int:
     """Write the items of RUN (its id or the beginning of it, SPIDER for its latest, or a folder) to PATHs.
 
     A run that died or was interrupted gives what it had.
@@ -78,5 +76,3 @@ def whole_lines(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     return end, lines
-
-

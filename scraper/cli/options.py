@@ -7,7 +7,9 @@ import click
 settings = click.option(
     "-s", "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A setting, stronger than every other source."
 )
-arguments = click.option("-a", "--arg", "arguments", multiple=True, metavar="KEY=VALUE", help="A spider's argument.")
+arguments = click.option(
+    "-a", "--arg", "arguments", multiple=True, metavar="KEY=VALUE", help="A spider's argument."
+)
 folder = click.option(
     "--output-folder", "root", metavar="DIR", help="Where runs are kept, DIR/SPIDER/RUN.  [default: output]"
 )

@@ -28,6 +28,8 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 def execute(plan: Plan) -> int:
     """Make the run folder, crawl, and tell how it went; gives the exit code. Raises UsageError, ScraperError."""
     terminal = Terminal()
+    if STDOUT in plan.outputs and sys.stdout.isatty():
+        terminal.live = False  # items scroll by there: no line can be drawn anew
     started = time.time()
     folder = RunFolder.make(plan.root, plan.spider.name, started)
     outputs = list(_opened(plan, folder.run, started))

@@ -22,6 +22,7 @@ MOST = 10  # groups of errors, hosts
 TABLE = 76  # columns that the table of hosts needs
 LABEL = 11  # columns of the words at the left
 STATES = {FINISHED: "finished", FAILED: "failed", BROKE_RULE: "broke a rule", INTERRUPTED: "interrupted"}
+NO_RESUME = "its state was kept in memory: it cannot be continued, only begun anew"
 COLOURS = {FINISHED: "green", INTERRUPTED: "yellow"}
 
 
@@ -48,11 +49,15 @@ class Told(msgspec.Struct, kw_only=True):
         """From plain data. Raises msgspec.ValidationError."""
         return msgspec.convert(data, cls)
 
+    @property
+    def complete(self) -> bool:
+        """Whether the outputs that did not fail have their final names: the crawl itself ended well."""
+        broken = sum(bool(error) for error in self.outputs.values())
+        return self.state == FINISHED or (self.state == FAILED and len(self.said) == broken > 0)
+
     def because(self, end: str) -> dict[str, int]:
         """The reasons of one kind of end."""
-        return {
-            key.partition(":")[2]: number for key, number in self.reasons.items() if key.startswith(f"{end}:")
-        }
+        return {key.partition(":")[2]: number for key, number in self.reasons.items() if key.startswith(f"{end}:")}
 
 
 def kept(proof: Proof) -> bool:
@@ -66,9 +71,9 @@ def summary(told: Told, folder: RunFolder | None, width: int, *, colour: bool = 
     yield ""
     yield _head(told, folder, colour)
     for each in told.said:
-        yield from _wrapped("", clean(each), width)
+        yield from textwrap.wrap(clean(each), width, initial_indent="  ", subsequent_indent="    ")
     if told.state == INTERRUPTED:
-        yield from _wrapped("", "its state was kept in memory: the crawl cannot be continued", width)
+        yield from textwrap.wrap(NO_RESUME, width, initial_indent="  ", subsequent_indent="    ")
     yield ""
     yield from _numbers(told, width)
     yield from _errors(told.errors, width)
@@ -116,7 +121,7 @@ def _counted(reasons: Mapping[str, int]) -> str:
 
 def _wrapped(label: str, text: str, width: int) -> list[str]:
     indent = " " * (2 + LABEL) if width >= 60 else "    "
-    first = f"  {label:<{LABEL}}" if width >= 60 or not label else f"  {label}: "
+    first = f"  {label:<{LABEL}}" if width >= 60 else f"  {label}: "
     return textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
@@ -134,12 +139,19 @@ def _errors(causes: list[Cause], width: int) -> Iterator[str]:
         detail = clean(cause.detail)
         if cause.where:
             yield cut(f"  {number:>7}  {clean(cause.where)}", width)
-            yield cut(f"           {cause.reason.value}: {detail}" if detail else cause.reason.value, width)
+            yield from _told("           ", cause.reason.value, detail, width)
         else:
-            yield cut(f"  {number:>7}  {cause.reason.value}{': ' + detail if detail else ''}", width)
+            yield from _told(f"  {number:>7}  ", cause.reason.value, detail, width)
         yield f"           {printable(cause.url)}"
     if len(causes) > MOST:
         yield f"  and {count(len(causes) - MOST, 'more kind', 'more kinds')} in stats.json"
+
+
+def _told(head: str, reason: str, detail: str, width: int) -> list[str]:
+    """What an error says, in three lines at most."""
+    text = f"{reason}: {detail}" if detail else reason
+    indent = " " * len(head)
+    return textwrap.wrap(text, width, initial_indent=head, subsequent_indent=indent, max_lines=3, placeholder=" …")
 
 
 def _politeness(proofs: Mapping[str, Proof], width: int, colour: bool) -> Iterator[str]:
@@ -194,7 +206,7 @@ def _results(told: Told, folder: RunFolder | None, width: int) -> Iterator[str]:
             rows.append((name, f"failed: {clean(error).removeprefix(name + ': ')}"))
         elif name == STDOUT:
             rows.append(("standard output", count(told.items, "item")))
-        elif told.state != FINISHED:
+        elif not told.complete:
             rows.append((f"{name}.part", f"{count(told.items, 'item')}, not finished"))
         else:
             rows.append((name, count(told.items, "item")))
