@@ -108,8 +108,8 @@ def _show(outcome: Outcome, callback: str) -> int:
     for request in requests:
         keywords = "".join(f" {key}={value!r}" for key, value in request.cb_kwargs.items())
         click.echo(f"-> {printable(request.url)}  {request.callback}{clean(keywords)}", err=True)
-    for line in outcome.rejected:
-        click.echo(f"rejected: {clean(line.decode(errors='replace'))}", err=True)
+    for bad in outcome.rejected:
+        click.echo(f"rejected: {clean(bad.decode(errors='replace'))}", err=True)
     found = f"{count(len(outcome.items), 'item')}, {count(len(requests), 'request')}"
     if outcome.rejected:
         found += f", {len(outcome.rejected)} rejected"

@@ -133,5 +133,5 @@ def _runner() -> asyncio.Runner:
 def _prints(terminal: Terminal, *, items: bool) -> Iterator[None]:
     """A spider's own `print`: beside the drawn line, and to standard error where items go to standard output."""
     to: Any = sys.stderr if items else sys.stdout
-    with redirect_stdout(Printed(terminal, to)):  # type: ignore[type-var]
+    with redirect_stdout(Printed(terminal, to)):
         yield

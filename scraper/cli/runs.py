@@ -23,7 +23,7 @@ DIED = "died"  # its process has ended without saying so
 @click.argument("run", default="")
 @options.folder
 def command(run: str, root: str | None) -> int:
-    """Earlier runs, newest last; or everything about one RUN: its id or the beginning of it, SPIDER, or a folder."""
+    """Earlier runs, newest last; or all about one RUN: its id or the beginning of it, SPIDER, or a folder."""
     place = output_folder(root)
     if run:
         return _one(find(place, run))

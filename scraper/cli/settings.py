@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import click
@@ -56,12 +57,12 @@ def _table(names: tuple[str, ...]) -> None:
 def _effective(names: tuple[str, ...], given: list[Layer]) -> None:
     made = resolve(given)
     by = {name: where for where, values in given for name in values}
-    width = columns(sys.stdout)
+    here = f"{Path.cwd()}/"
     click.echo(f"{'name':<{NAME}} {'value':<{VALUE}} {'unit':<{UNIT}} set by")
     for name in names:
         value, unit = text(name, getattr(made, name)), describe(name)[1]
-        row = f"{name:<{NAME}} {cut(value, 40):<{VALUE}} {unit:<{UNIT}} {by.get(name, 'default')}"
-        click.echo(cut(row, max(width, 60)))
+        where = by.get(name, "default").replace(here, "")
+        click.echo(f"{name:<{NAME}} {cut(value, 40):<{VALUE}} {unit:<{UNIT}} {where}")
 
 
 def text(name: str, value: Any) -> str:

@@ -29,11 +29,10 @@ def size(number: float) -> str:
     """Bytes with a decimal prefix: `812 bytes`, `12.3 MB`."""
     if number < 1000:
         return f"{number:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        number /= 1000
-        if number < 999.95:
-            break
-    return f"{number:,.1f} {unit}"
+    for unit, bytes_ in (("kB", 1e3), ("MB", 1e6)):
+        if number / bytes_ < 999.95:
+            return f"{number / bytes_:.1f} {unit}"
+    return f"{number / 1e9:,.1f} GB"
 
 
 def cut(text: str, width: int) -> str:

@@ -87,7 +87,7 @@ def test_settings_of_a_spider_tell_who_set_them_and_no_secret(
     assert "settings of spider 'a'" in found["delay"]
     assert "environment" in found["timeout"]
     assert found["retries"].endswith("-s")
-    assert "scraper.toml" in found["contact"]
+    assert found["contact"].endswith(" scraper.toml")
     assert found["concurrency"].endswith("default")
     assert "geheim" not in out
 
