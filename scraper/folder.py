@@ -183,7 +183,10 @@ def all_runs(root: Path) -> Iterator[RunFolder]:
 
 
 def find(root: Path, name: str) -> RunFolder:
-    """A run by its id (or the beginning of it), `SPIDER`, `SPIDER/latest`, or its folder. Raises UsageError."""
+    """A run by its id (or the beginning of it), `SPIDER`, `SPIDER/latest`, or its folder. Raises UsageError.
+
+    `SPIDER` alone is its last finished run, or its newest when none has finished.
+    """
     if (Path(name) / "run.json").is_file():
         return RunFolder(Path(name).resolve())
     spider, _, which = name.partition("/")
@@ -191,6 +194,8 @@ def find(root: Path, name: str) -> RunFolder:
         pointed = root / spider / (which or "latest")
         if (pointed / "run.json").is_file():
             return RunFolder(pointed.resolve())
+        if not which and (theirs := runs_of(root / spider)):
+            return theirs[-1]
     known = list(all_runs(root))
     matching = [each for each in known if each.run.startswith(name)]
     if len(matching) == 1:

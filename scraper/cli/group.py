@@ -78,6 +78,9 @@ def cli() -> None:
 
 def run(words: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code. Raises what is a bug."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before we began: nobody reads, and nothing else may take its place
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open to the end
     given = [*(sys.argv[1:] if words is None else words)]
     try:
         return int(cli.main(given or ["--help"], "scraper", standalone_mode=False) or 0)

@@ -34,12 +34,9 @@ def execute(plan: Plan) -> int:
     folder = RunFolder.make(plan.root, plan.spider.name, started)
     outputs = list(_opened(plan, folder.run, started))
     run = Run(plan.spider, plan.settings, folder=folder, outputs=outputs, alarm=True)
-    level = plan.settings.log_level
-    if plan.quiet and level in ("debug", "info"):
-        level = "warning"
     with ExitStack() as during:
         during.callback(terminal.clear)
-        during.enter_context(logged(terminal, level))
+        during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet))
         during.enter_context(_prints(terminal, items=STDOUT in plan.outputs))
         loop = during.enter_context(_runner())
         report = loop.run(_crawl(run, terminal, quiet=plan.quiet))

@@ -68,7 +68,10 @@ class Prompt:
         request = typed(url) if isinstance(url, str) and not fields else url
         if isinstance(request, str):
             request = Request(request, **fields)
-        response = self._loop.run(self._single.open(request))
+        try:
+            response = self._loop.run(self._single.open(request))
+        except FetchError as error:
+            raise error.with_traceback(None) from None  # the way through the engine says nothing here
         self.names["response"] = response
         return response
 

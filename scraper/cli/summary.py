@@ -202,10 +202,11 @@ def _results(told: Told, folder: RunFolder | None, width: int) -> Iterator[str]:
     if folder is not None:
         rows.append((str(shown(folder.items)), count(told.items, "item")))
     for name, error in told.outputs.items():
+        place = "standard output" if name == STDOUT else name
         if error:
-            rows.append((name, f"failed: {clean(error).removeprefix(name + ': ')}"))
+            rows.append((place, f"failed: {clean(error).removeprefix(place + ': ')}"))
         elif name == STDOUT:
-            rows.append(("standard output", count(told.items, "item")))
+            rows.append((place, count(told.items, "item")))
         elif not told.complete:
             rows.append((f"{name}.part", f"{count(told.items, 'item')}, not finished"))
         else:

@@ -81,11 +81,16 @@ class TerminalLog(logging.Handler):
 
 
 @contextmanager
-def logged(terminal: Terminal, level: str) -> Iterator[None]:
-    """What the project's own loggers say goes to the terminal, from a level on; the root stays untouched."""
+def logged(terminal: Terminal, level: str, *, quiet: bool = False) -> Iterator[None]:
+    """What the project's own loggers say goes to the terminal, from a level on; the root stays untouched.
+
+    `quiet` keeps what is no warning from the terminal, and not from the run's log file.
+    """
     logger = logging.getLogger("scraper")
     before, spread = logger.level, logger.propagate
     handler = TerminalLog(terminal)
+    if quiet:
+        handler.setLevel(logging.WARNING)
     logger.addHandler(handler)
     logger.setLevel(level.upper())
     logger.propagate = False

@@ -220,3 +220,12 @@ async def test_help_shows_the_arguments_of_a_spider(tmp_path: Path) -> None:
     assert "shelf to read" in done.out
     assert "default: ''" in done.out
     assert not (tmp_path / "output").exists()
+
+
+async def test_a_bug_ends_with_its_traceback(tmp_path: Path, site: Site) -> None:
+    site.page("/", "hello")
+    body = "pass\n    def __init__(self):\n        super().__init__()\n        self._line = 1 / 0"
+    done = await scraper("crawl", spider(tmp_path, site.url(), body), *FAST, cwd=tmp_path)
+    assert done.code == 1
+    assert "Traceback" in done.err
+    assert "ZeroDivisionError" in done.err

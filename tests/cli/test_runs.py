@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scraper.cli import main
-from scraper.folder import RunFolder
+from scraper.folder import FAILED, RunFolder, RunInfo, find
 from scraper.testing.site import Site
 from tests.cli.command import FAST, begin, ended, scraper
 from tests.cli.test_crawl import spider
@@ -61,7 +61,9 @@ def test_a_misspelt_run_gets_a_suggestion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    RunFolder.make(tmp_path / "output", "shop", 0.0)
+    made = RunFolder.make(tmp_path / "output", "shop", 0.0)
+    made.write(RunInfo(run=made.run, spider="shop", state=FAILED))
+    assert find(tmp_path / "output", "shop").run == made.run
     assert main(["export", "shpo", "-o", "a.csv"]) == 2
     assert "did you mean 'shop'?" in capsys.readouterr().err
 

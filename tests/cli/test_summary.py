@@ -84,7 +84,7 @@ def test_lines_fit_the_terminal(width: int) -> None:
 
 def test_an_output_tells_its_items_or_its_error_and_where_a_part_is() -> None:
     done = lines(told(items=5, outputs={"a.csv": ""}))
-    assert "  a.csv                                        5 items" in done
+    assert any(line.split() == ["a.csv", "5", "items"] for line in done)
     both = lines(told(items=5, state="failed", said=["output b.csv: full"], outputs={"a.csv": "", "b.csv": "full"}))
     assert any(line.split() == ["a.csv", "5", "items"] for line in both)
     assert any(line.split() == ["b.csv", "failed:", "full"] for line in both)
