@@ -37,14 +37,14 @@ def shop() -> Iterator[str]:
         loop.close()
 
 
-def main(more: list[str]) -> None:
-    """Crawl the shop; `more` are further arguments of `scraper crawl`."""
+def main(more: list[str]) -> int:
+    """Crawl the shop and give the exit code; `more` are further words for `scraper crawl`."""
     from ..cli import main as scraper  # the command's own libraries are not needed to open the shop
 
     with shop() as url:
         print(f"The demo shop is open at {url} while this runs.", file=sys.stderr)
-        scraper(["crawl", "books", "-a", f"url={url}", "-s", f"delay={DELAY}", *more])
+        return scraper(["crawl", "books", "-a", f"url={url}", "-s", f"delay={DELAY}", *more])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
