@@ -24,9 +24,9 @@ Where a setting comes from, weakest first:
 4. an environment variable: `SCRAPER_DELAY=2`
 5. the command line: `-s delay=2`
 
-In a program only 1, 3 and the `settings` given there count. A key that is not known is an error that names the nearest
-one. In text, lists are JSON or separated by commas, tables are JSON. 0 means no limit for the settings named `max_` of
-the crawl. `scraper settings --spider NAME` shows what a spider runs with, and who set it.
+In a program only 1, 3 and the `settings` given there count. A key that is not known is an error that names the
+nearest one. In text, lists are JSON or separated by commas, tables are JSON. 0 means no limit for the limits of the
+crawl. `scraper settings --spider NAME` shows what a spider runs with, and who set it.
 """
 HOSTS = """## `hosts`
 
@@ -39,8 +39,8 @@ delay = 2.0
 headers = {{ Accept-Language = "de" }}
 ```
 
-`Authorization`, `Cookie` and `Proxy-Authorization` are refused in the general `headers`, which go to every host, and
-belong here.
+`Authorization`, `Cookie` and `Proxy-Authorization` are refused in the general `headers`, which go to every host;
+they belong here.
 """
 
 

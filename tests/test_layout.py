@@ -98,10 +98,15 @@ def libraries(tree: ast.AST, *, inside: bool) -> Iterator[str]:
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             yield (node.module or "").split(".")[0]
-        elif inside or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If):
+        elif inside or not _later(node):
             yield from libraries(node, inside=inside)
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test):
-            yield from libraries(node, inside=inside)
+
+
+def _later(node: ast.AST) -> bool:
+    """Whether a part of a module does not run when the module is imported."""
+    if isinstance(node, ast.If):
+        return "TYPE_CHECKING" in ast.dump(node.test)
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def tree_of(path: Path) -> ast.Module:

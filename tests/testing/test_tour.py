@@ -9,8 +9,7 @@ from scraper.testing.tour import shop
 
 
 def test_the_shop_is_open_within_and_closed_afterwards():
-    with shop() as url:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            assert b"The Corner Shelf" in answer.read()
+    with shop() as url, urllib.request.urlopen(url, timeout=5) as answer:
+        assert b"The Corner Shelf" in answer.read()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url, timeout=5)
