@@ -29,7 +29,7 @@ UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 def is_item(obj: object) -> bool:
-    """Whether an object is an item; looks at its type only."""
+    """Whether an object is an item, by its type; a Request is a Struct too, so ask for requests first."""
     return isinstance(obj, dict) or _plan(type(obj)) is not False
 
 
@@ -40,12 +40,15 @@ def encode(item: Any) -> bytes:
     Raises ItemError whose `field` is the path of what is at fault ("sizes[2].name"): NaN and infinities,
     keys that are not strings, values JSON has no form for. O(values): one look at each, then the encoder.
     """
-    plan = _plan(type(item))
-    if plan is MODEL:
-        item = _dump(item, None)
-    elif type(plan) is tuple and hasattr(item, "__attrs_attrs__"):
-        item = {name: getattr(item, name, None) for name in plan}  # msgspec sorts the slots of attrs by name
-    _check(item, None, 0)
+    if type(item) is dict:
+        _check_dict(item, None, 0)
+    else:
+        plan = _plan(type(item))
+        if plan is MODEL:
+            item = _dump(item, None)
+        elif type(plan) is tuple and hasattr(item, "__attrs_attrs__"):
+            item = {name: getattr(item, name, None) for name in plan}  # msgspec sorts attrs' slots by name
+        _check(item, None, 0)
     try:
         line = _encoder.encode(item)
     except UNENCODABLE as error:
@@ -93,11 +96,7 @@ def _check(value: Any, path: Any, depth: int) -> None:
             if (kind := type(part)) not in PLAIN and not (kind is float and isfinite(part)):
                 _check(part, (path, name), depth + 1)
     elif isinstance(value, dict):
-        for key, part in value.items():
-            if not isinstance(key, str):
-                raise _bad(path, f"the key {key!r:.100} is not a string")
-            if (kind := type(part)) not in PLAIN and not (kind is float and isfinite(part)):
-                _check(part, (path, key), depth + 1)
+        _check_dict(value, path, depth)
     elif isinstance(value, SEQUENCES):
         for index, part in enumerate(value):
             if (kind := type(part)) not in PLAIN and not (kind is float and isfinite(part)):
@@ -108,6 +107,14 @@ def _check(value: Any, path: Any, depth: int) -> None:
         raise _bad(path, f"{value} has no form in JSON; leave the field out or give None")
     elif isinstance(value, msgspec.Raw):
         raise _bad(path, "raw JSON is not taken; decode it first")
+
+
+def _check_dict(value: dict[Any, Any], path: Any, depth: int) -> None:
+    for key, part in value.items():
+        if not isinstance(key, str):
+            raise _bad(path, f"the key {key!r:.100} is not a string")
+        if (kind := type(part)) not in PLAIN and not (kind is float and isfinite(part)):
+            _check(part, (path, key), depth + 1)
 
 
 def _plan(kind: type) -> tuple[str, ...] | bool:

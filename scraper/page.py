@@ -39,10 +39,11 @@ class CallbackHung(Exception):
 class OpenPage:
     """A page whose callback runs: its request, and its timer, which stands still during its own fetches."""
 
-    __slots__ = ("_left", "_waiting", "deadline", "request")
+    __slots__ = ("_left", "_waiting", "deadline", "request", "running")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.running: Any = None  # the callback's generator or coroutine, for the line it is at
         self.deadline: asyncio.Timeout | None = None
         self._waiting = 0
         self._left = 0.0
@@ -119,7 +120,7 @@ class Pages:
         except FetchError as error:
             return failed(request, error.reason, error.detail, links=got.links, where=frame(error))
         except SpiderError as error:
-            return self._broken(request, Reason.BAD_YIELD, error, got)
+            return self._broken(request, Reason.BAD_YIELD, error, got, at=_at(page.running))
         except CallbackHung as error:
             return self._broken(request, Reason.CALLBACK_TIMEOUT, error, got)
         except asyncio.CancelledError as error:
@@ -154,15 +155,17 @@ class Pages:
             request=request, end=End.DONE, links=got.links, items=got.items, rejected=got.rejected, stop=stop
         )
 
-    def _broken(self, request: Request, reason: Reason, error: BaseException, got: Yielded) -> Outcome:
+    def _broken(
+        self, request: Request, reason: Reason, error: BaseException, got: Yielded, at: str = ""
+    ) -> Outcome:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         trace = "".join(traceback.format_exception(error)[-12:])
-        return failed(request, reason, text, links=got.links, where=frame(error), trace=trace)
+        return failed(request, reason, text, links=got.links, where=frame(error) or at, trace=trace)
 
     async def _gather(self, call: Callable[[], Any], request: Request, page: OpenPage, got: Yielded) -> None:
         limit = self._settings.callback_timeout
         with self._watch(request, limit):
-            result = call()
+            result = page.running = call()
             if isinstance(result, GeneratorType):
                 for value in result:
                     self._take(value, request, got)
@@ -281,6 +284,16 @@ class Pages:
 
     def _ring(self, number: int, stack: FrameType | None) -> None:
         raise CallbackHung(f"longer than {self._settings.callback_timeout:g} s without an await")
+
+
+def _at(running: Any) -> str:
+    """The line of the spider that a generator or coroutine has got to."""
+    stopped = next(
+        (f for name in ("gi_frame", "ag_frame", "cr_frame") if (f := getattr(running, name, None))), None
+    )
+    if stopped is None:
+        return ""
+    return f"{Path(stopped.f_code.co_filename).name}:{stopped.f_lineno} in {stopped.f_code.co_name}"
 
 
 def frame(error: BaseException) -> str:

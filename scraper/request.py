@@ -163,7 +163,8 @@ def callback_name(callback: Callback | str | None) -> str:
     if isinstance(callback, str):
         return callback
     name = getattr(callback, "__name__", "")
-    if not name or name == "<lambda>" or "<locals>" in getattr(callback, "__qualname__", ""):
+    inside = str(getattr(callback, "__qualname__", "")).rpartition(".")[0]
+    if not name or name == "<lambda>" or inside.endswith("<locals>"):
         raise SpiderError(f"callback {callback!r} must be a method of the spider, so that a crawl can be resumed")
     return str(name)
 

@@ -37,7 +37,10 @@ class DepartingRequest(ClientRequest):
     async def send(self, conn: Any) -> Any:
         """Depart, or raise NotNow before a byte is written."""
         departure = DEPARTURE.get()
-        departure.depart(reused=getattr(conn.protocol, "departed_before", False))
+        reused = getattr(conn.protocol, "departed_before", False)
+        departure.depart(reused=reused)
+        if reused and conn.protocol.should_close:  # an answer nobody asked for lies in it: never take it for ours
+            raise aiohttp.ServerDisconnectedError
         conn.protocol.departed_before = True
         response = await super().send(conn)
         departure.sent()
@@ -117,6 +120,7 @@ class Http:
         finally:
             DEPARTURE.reset(token)
         try:
+            _refuse_framing(answer)
             body, wire, flags = await self._body(request, answer, exchange)
         except BaseException:
             answer.close()  # the rest of the body is not drained
@@ -221,6 +225,15 @@ class _Exchange:
             self.phase(Reason.SLOW_BODY, self._step)
 
 
+def _refuse_framing(answer: aiohttp.ClientResponse) -> None:
+    """What aiohttp lets pass: no final status (RFC 9110 15), a transfer coding it does not undo (RFC 9112 6.1)."""
+    if answer.status < 200:
+        raise FetchError(Reason.PROTOCOL, f"status {answer.status:03d} ends no exchange")
+    coding = ",".join(answer.headers.getall("Transfer-Encoding", ()))
+    if coding and coding.strip().lower() != "chunked":
+        raise FetchError(Reason.PROTOCOL, f"transfer coding {_short_text(coding)!r}")
+
+
 def typed(error: Exception, *, departed: bool, reused: bool) -> FetchError:
     """The project's own error for what aiohttp or the system raised."""
     text = _short(error)
@@ -229,15 +242,16 @@ def typed(error: Exception, *, departed: bool, reused: bool) -> FetchError:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return FetchError(Reason.PROXY, f"status {error.status}")
     if isinstance(error, aiohttp.ClientResponseError):
-        cause = type(error.__cause__).__name__
-        if cause == "LineTooLong" or ("headers" in error.message.lower() and "many" in error.message.lower()):
-            return FetchError(Reason.HEADERS_TOO_LARGE, text)
-        return FetchError(Reason.PROTOCOL, error.message.splitlines()[0] if error.message else "")
+        message = _short_text(error.message.partition("\n")[0].rstrip(":"))
+        too_large = message.startswith(("Got more than", "Too many headers"))
+        return FetchError(Reason.HEADERS_TOO_LARGE if too_large else Reason.PROTOCOL, message)
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         if reused and departed:
             return FetchError(Reason.STALE, "the connection had been closed")
-        empty = isinstance(error, aiohttp.ServerDisconnectedError)
-        return FetchError(Reason.EMPTY_REPLY if empty else Reason.RESET, text)
+        if not isinstance(error, aiohttp.ServerDisconnectedError):
+            return FetchError(Reason.RESET, text)
+        begun = not isinstance(error.message, str)
+        return FetchError(Reason.EMPTY_REPLY, "closed within the headers" if begun else "closed without a word")
     if isinstance(error, aiohttp.ClientPayloadError):
         return FetchError(Reason.PARTIAL, text)
     if isinstance(error, OSError) and error.errno in LOCAL:
@@ -272,8 +286,11 @@ def departed_reset(number: int | None) -> bool:
 
 
 def _short(error: BaseException | None) -> str:
-    text = str(error) or type(error).__name__
-    return "".join(c if c.isprintable() else " " for c in text)[:200]
+    return _short_text(str(error) or type(error).__name__)
+
+
+def _short_text(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:200])
 
 
 def _text(data: bytes) -> str:

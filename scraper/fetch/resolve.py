@@ -27,7 +27,7 @@ PER_FAMILY = 8  # addresses kept of each family: nobody tries two hundred
 
 _NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}  # Windows has but one
 
-Key = tuple[str, int]  # host, address family
+Key = tuple[str, int, int]  # host, port, family
 Answer = tuple[ResolveResult, ...] | str  # addresses, or why there are none
 
 
@@ -57,11 +57,11 @@ class GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """The addresses of a host that may be dialled at this port. Raises FetchError."""
         host = host.lower().rstrip(".")
-        answer = await self._answer((host, int(family)), family)
+        answer = await self._answer((host, port, int(family)), family)
         if isinstance(answer, str):
             raise FetchError(Reason.DNS, f"{host}: {answer}")
         allowed = set(self._guard.filter(f"{host}:{port}", [found["host"] for found in answer]))
-        return [_with_port(found, port) for found in answer if found["host"] in allowed]
+        return [found for found in answer if found["host"] in allowed]
 
     async def close(self) -> None:
         """Close the resolver within."""
@@ -80,7 +80,7 @@ class GuardedResolver(AbstractResolver):
             await other.wait()  # if the asker was cancelled, the first to wake asks again
         done = self._asking[key] = asyncio.Event()
         try:
-            answer = await self._ask(key[0], family)
+            answer = await self._ask(key[0], key[1], family)
             self._keep(key, answer)
             return answer
         finally:
@@ -100,10 +100,10 @@ class GuardedResolver(AbstractResolver):
         while len(self._cache) > HOSTS:
             del self._cache[next(iter(self._cache))]
 
-    async def _ask(self, host: str, family: socket.AddressFamily) -> Answer:
+    async def _ask(self, host: str, port: int, family: socket.AddressFamily) -> Answer:
         try:
             async with asyncio.timeout(self._clock.real(self._timeout)):
-                found = await self._inner.resolve(host, 0, family)
+                found = await self._inner.resolve(host, port, family)
         except TimeoutError:
             return f"no answer within {self._timeout:g} s"
         except UnicodeError:
@@ -131,9 +131,3 @@ def _few(found: Sequence[ResolveResult]) -> tuple[ResolveResult, ...]:
         if left[family] >= 0:
             few.append(result)
     return tuple(few)
-
-
-def _with_port(found: ResolveResult, port: int) -> ResolveResult:
-    result = found.copy()
-    result["port"] = port
-    return result

@@ -17,7 +17,7 @@ import msgspec
 from ..clock import Clock
 from ..errors import OutputError
 from . import CursorLost, Followed, Output
-from .file import named, whole
+from .disk import named, whole
 
 EVERY = 1.0  # seconds, at most, until what was written is flushed
 ITEMS = 1_000

@@ -5,31 +5,38 @@ What a pipe has taken cannot be taken back, so after a kill the items since the 
 
 from __future__ import annotations
 
+import asyncio
 import os
+import stat
 from collections.abc import Sequence
 
-import aiofiles
-from aiofiles.threadpool.binary import AsyncFileIO
-
 from ..errors import OutputError
-from .file import whole
 
 NAME = "standard output"
+PIPE_BUF = 4096  # bytes a pipe takes at once when it says that it takes any (POSIX allows 512)
 
 
 class Stdout:
-    """JSON lines on standard output, or on another file descriptor; raises OutputError once nobody reads."""
+    """JSON lines on standard output, or on another file descriptor; raises OutputError once nobody reads.
+
+    A pipe or terminal is written when it has room and not before, so a reader that stands still (`| less`)
+    holds up this output only, and nothing hangs when the crawl is stopped.
+    """
 
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
-        self._file: AsyncFileIO | None = None
+        self._copy: int | None = None
+        self._waits = False
         self._items = 0
 
     async def open(self, cursor: bytes | None) -> None:
         """Go on after as many items as the cursor says; nothing is cut back."""
         self._items = int(cursor) if cursor and cursor.isdigit() else 0
         try:  # a copy of the descriptor: closing it closes nobody else's
-            self._file = await aiofiles.open(os.dup(self._descriptor), "wb", buffering=0)
+            self._copy = os.dup(self._descriptor)
+            mode = os.fstat(self._copy).st_mode
+            pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self._copy)
+            self._waits = pipe and os.name == "posix"
         except OSError as error:
             raise OutputError(f"{NAME}: {error.strerror}") from error
 
@@ -37,12 +44,12 @@ class Stdout:
         """One item a line, at once."""
         if not lines:
             return
-        if self._file is None:
+        if self._copy is None:
             raise OutputError(f"{NAME} is not open")
         view = memoryview(b"\n".join(lines) + b"\n")
         try:
             while view:
-                view = view[await whole(self._file.write(view)) :]
+                view = view[await self._some(self._copy, view) :]
         except BrokenPipeError as error:
             raise OutputError(f"{NAME} was closed by its reader") from error
         except OSError as error:
@@ -55,6 +62,27 @@ class Stdout:
 
     async def close(self, *, finished: bool) -> None:
         """Let go of the copy; standard output itself stays open."""
-        if self._file is not None:
-            await self._file.close()
-            self._file = None
+        if self._copy is not None:
+            os.close(self._copy)
+            self._copy = None
+
+    async def _some(self, descriptor: int, data: memoryview) -> int:
+        """Write a part; returns its bytes."""
+        if not self._waits:
+            return await asyncio.to_thread(os.write, descriptor, data)
+        await _room(descriptor)
+        try:
+            return os.write(descriptor, data[:PIPE_BUF])
+        except BlockingIOError:  # somebody else was quicker, on a descriptor that does not block
+            return 0
+
+
+async def _room(descriptor: int) -> None:
+    """Wait until a pipe takes something, or has lost its reader."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(descriptor)

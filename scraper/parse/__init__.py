@@ -1,1 +1,1 @@
-"""The room that reads a page: encoding, document, selectors, links, and the guard before the parse."""
+"""Read it: from the bytes of a body to text, a document, links."""

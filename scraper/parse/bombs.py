@@ -6,8 +6,8 @@ times that for twice as many (each looks up the stack for an open `p`); 1,000 ti
 attributes of one element take 0.15 s, quadratic too; so does text between comments in a table. 100,000
 `<option>` took 19 s until its mutation events were switched off (see reader.py).
 
-`suspicious` counts: below its limits nothing can cost more than half a second in a thread, or 0.1 s on the loop
-(`large` sends to a thread what could). Only what it names is read tag by tag, by a tokenizer in one linear
+`suspicious` counts: below its limits nothing can cost more than 3 s in a thread, or 0.1 s on the loop (`large`
+sends to a thread what could). Only what it names is read tag by tag, by a tokenizer in one linear
 regex and a model of the parser's stack that closes nothing a parser would keep open. What the counts cannot
 see is '>' quoted inside the attributes of one huge tag: below LARGE that costs at most about a second, above
 it every tag is looked at.
@@ -16,98 +16,73 @@ it every tag is looked at.
 from __future__ import annotations
 
 import re
+from random import randrange
 
-from ..errors import FetchError
-from ..reasons import Reason
-from .elements import (
-    BLOCK,
-    BREAKOUT,
-    CLOSE_P,
-    CLOSES,
-    FORMAT,
-    IMPLIED,
-    INTEGRATION,
-    MARKERS,
-    RAW,
-    SPECIAL,
-    TABLE,
-    TABLE_PARTS,
-    UNSTACKED,
-    Close,
-    ends,
-)
+from .elements import RAW
+from .nesting import ATTRIBUTE, COMMENT, MAX_ATTRIBUTES, NODES, Nesting
 
 LARGE = 256 * 1024  # bytes; about 3 ms of parsing
 MANY = 8_000  # tags; nested as deep as they go they cost 70 ms
 TAGS = 20_000  # tags; nested they cost 0.5 s
-NODES = 250_000  # 60 ms and 80 MB
+FEW = 1_250  # tags; however they are mixed they open fewer than NODES again
+DEEP = 50_000  # tags that are no inline element with only text; nested they cost 3 s
+SAMPLE = 4096  # bytes, of every 8 times as many
 GAP = 16 * 1024  # bytes without '>' hold about 4,000 attributes: 25 ms
-MAX_DEPTH = 512  # where browsers stop to nest as well
-MAX_ATTRIBUTES = 512  # of one element
-MAX_FOSTERED = 500_000_000  # bytes copied while text moves out of a table
-STEPS = 64  # looks up the stack for each tag, on the average; pages of people need less than 10
 
 _FORMAT_NAME = rb"[biusBIUS]|[tTeE][tTmM]|[bB][iI][gG]|[cCfF][oO][dDnN][eEtT]|[sS][mMtT][aArR][a-zA-Z]{2,3}"
-_FORMAT_TAG = re.compile(rb"<(?:" + _FORMAT_NAME + rb")[\t\n\f\r /]")
+_FORMAT_TAG = re.compile(rb"<(?=[bcefistuBCEFISTU])(?:" + _FORMAT_NAME + rb")[\t\n\f\r /]")
 # Closed with nothing but text inside; strict about quotes, so that none is seen where there is none.
 _TEXT_ONLY = (
     rb"(?:[\t\n\f\r /](?:[^<>\"'=]++|=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\"'<>= \t\n\f\r]++))*+)?+>"
     rb"[^<]*</\1>"
 )
 _FORMAT_LEAF = re.compile(rb"<(" + _FORMAT_NAME + rb")(?=[\t\n\f\r /])" + _TEXT_ONLY)
-_INLINE_LEAF = re.compile(rb"<(a|b|code|em|i|option|small|span|strong|sub|sup|td|th)" + _TEXT_ONLY)
-_ATTRIBUTE = (
-    rb"[^\t\n\f\r />][^\t\n\f\r />=]*+"
-    rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+"
-    rb"(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >\"'][^\t\n\f\r >]*+)?+)?+"
-)
-_COMMENT = rb"!--(?:-?>|(?:[^-]++|-(?!-!?>))*+(?:--!?>|\Z))"
+_INLINE_LEAF = re.compile(rb"<(a|b|code|em|i|small|span|strong|sub|sup|td|th)" + _TEXT_ONLY)
 _RAW_TEXT = b"|".join(name + rb"(?=[\t\n\f\r />])[^>]*+(?:[^<]++|<(?!/" + name + rb"))*+" for name in sorted(RAW))
-# A start tag takes the end tag with it when only text stands between: half of the tags of most pages.
-_TOKEN = re.compile(
-    rb"<(?:([a-zA-Z][^\t\n\f\r />]*+)((?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+)(?:>([^<]*+</\1>)?)?"
-    rb"|/([a-zA-Z][^\t\n\f\r />]*+)(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+>?"
-    rb"|" + _COMMENT + rb"|[!?/][^>]*+>?)"
-)
 # A page whose tags have few attributes, raw text and comments passed over.
 _FEW = re.compile(
     rb"(?:[^<]++|<(?:(?i:" + _RAW_TEXT + rb")"
     rb"|/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]*+"
-    + _ATTRIBUTE
+    + ATTRIBUTE
     + rb"){0,%d}+[\t\n\f\r /]*+(?:>|\Z)" % MAX_ATTRIBUTES
     + rb"|"
-    + _COMMENT
+    + COMMENT
     + rb"|[!?/](?!--)[^>]*+|(?![a-zA-Z!?/])))*+\Z"
 )
-_ATTRIBUTES = re.compile(_ATTRIBUTE)
-_ENDS = {name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE) for name in RAW}
-_SCRIPT = re.compile(rb"<!--|-->|</?script(?=[\t\n\f\r />])", re.IGNORECASE)
 
 
 def large(html: bytes) -> bool:
-    """Whether a page should be parsed in a thread: its parse could take 0.1 s. O(length), 3 %."""
-    return len(html) > LARGE or html.count(b"<") > MANY
+    """Whether a page should be parsed in a thread: its parse could take 0.1 s. O(length)."""
+    return len(html) > LARGE or (len(html) > 3 * MANY and html.count(b"<") > MANY)
 
 
 def suspicious(html: bytes) -> bool:
-    """Whether a page could cost more than half a second to parse. O(length)."""
+    """Whether a page could cost more than the limits above. O(length), a tenth to a fifth of the parse."""
     size = len(html)
     tags = html.count(b"<")
-    if (tags > TAGS and not _flat(html)) or (tags > 1_000 and _unclosed(html, NODES // tags) * tags > NODES):
+    if tags > TAGS:
+        tags = _can_nest(html, tags)
+        if tags > DEEP:
+            return True
+    if tags > FEW and _unclosed(html, NODES // tags) * tags > NODES:
         return True
     if size > LARGE:
         return _FEW.match(html) is None
     return size > 2 * GAP and any(html.find(b">", place, place + GAP) < 0 for place in range(0, size - GAP, GAP))
 
 
-def _flat(html: bytes) -> bool:
-    """Whether few tags are left without the inline elements that hold only text: those look up no stack."""
-    for _ in range(3):
-        html, found = _INLINE_LEAF.subn(b"", html)
-        tags = html.count(b"<")
-        if tags <= TAGS or found * 8 < tags:
-            break
-    return tags <= TAGS
+def _can_nest(html: bytes, tags: int) -> int:
+    """About how many tags can nest, and a quarter more: those that are no inline element with only text.
+
+    Told from samples at random places, which nobody can prepare for.
+    """
+    before = after = 0
+    for place in range(0, len(html), 8 * SAMPLE):
+        start = place + randrange(7 * SAMPLE)
+        part = html[start : start + SAMPLE]
+        before += part.count(b"<")
+        after += _INLINE_LEAF.sub(b"", part).count(b"<")
+    return min(tags, tags * 5 * after // (4 * before)) if before else tags
 
 
 def _unclosed(html: bytes, enough: int) -> int:
@@ -119,269 +94,4 @@ def _unclosed(html: bytes, enough: int) -> int:
 def check(html: bytes) -> None:
     """Refuse a page that would cost too much. Raises FetchError(HTML_BOMB). O(length)."""
     if suspicious(html):
-        _Scan(html).run()
-
-
-class _Format:
-    """An active formatting element; `open` while it is on the stack."""
-
-    __slots__ = ("attributes", "name", "open")
-
-    def __init__(self, name: bytes, attributes: bytes) -> None:
-        self.name = name
-        self.attributes = attributes
-        self.open = True
-
-
-class _Scan:
-    """The stack of open elements and the list of active formatting elements (HTML Standard 13.2.4)."""
-
-    def __init__(self, html: bytes) -> None:
-        self.html = html
-        self.stack: list[bytes] = []  # names; ":name" in SVG and MathML; b"" for one taken from the middle
-        self.entries: list[_Format | None] = []  # beside the stack: its formatting elements
-        self.formats: list[_Format | None] = []  # None is a marker
-        self.open: dict[bytes, int] = {}
-        self.steps = 100_000
-        self.made = 0
-        self.run_text = 0
-        self.fostered = 0
-        self.odd = False  # in a template of columns a parser ignores tags, raw text ones too
-
-    def run(self) -> None:
-        """Read the whole page."""
-        place: int | None = 0
-        while place is not None:
-            place = self._tokens(place)
-
-    def _tokens(self, place: int) -> int | None:
-        """Read tokens from `place` until one says that the text goes on elsewhere, or to the end."""
-        last = place
-        for token in _TOKEN.finditer(self.html, place):
-            if token.start() > last:
-                self._text(last, token.start())
-            last = token.end()
-            self.steps += STEPS
-            name, attributes, leaf, end = token.groups()
-            if name is not None:
-                name = name.lower()
-                if len(attributes) > 2 * MAX_ATTRIBUTES:
-                    _count(attributes)
-                if leaf is not None and not self.formats and name not in UNSTACKED and not self._foreign():
-                    continue
-                raw = self._start(name, attributes)
-                if leaf is not None:
-                    self._text(token.start(3), last)
-                    self._end(name)
-                elif raw:
-                    return self._raw_end(name, last)
-            elif end is not None:
-                self._end(end.lower())
-            elif self._foreign() and self.html.startswith(b"<![CDATA[", token.start()):
-                stop = self.html.find(b"]]>", token.start())
-                return stop + 3 if stop >= 0 else None
-            if len(self.stack) > MAX_DEPTH:
-                _refuse(f"elements nested deeper than {MAX_DEPTH}")
-            if self.steps < 0 or self.made > NODES:
-                _refuse("unclosed elements that are opened again and again")
-        return None
-
-    def _raw_end(self, name: bytes, place: int) -> int | None:
-        """Where the text of a script, style, title ... ends; None when it goes on to the end of the page."""
-        if name == b"script":
-            state = 0  # 1 in a comment, 2 in a script inside a comment (HTML Standard 13.2.5.15 to 31)
-            for token in _SCRIPT.finditer(self.html, place):
-                mark = token[0].lower()
-                if mark == b"<!--":
-                    state = state or 1
-                elif mark == b"-->":
-                    state = 0
-                elif mark == b"<script":
-                    state = 2 if state else 0
-                elif state == 2:
-                    state = 1
-                else:
-                    return token.start()
-            return None
-        end = _ENDS[name].search(self.html, place)
-        return end.start() if end else None
-
-    def _foreign(self) -> bool:
-        return bool(self.stack) and self.stack[-1][:1] == b":" and self.stack[-1] not in INTEGRATION
-
-    def _text(self, start: int, end: int) -> None:
-        if self.formats:
-            self._reconstruct()
-        if self.stack and self.stack[-1] in TABLE:
-            if not self.html[start:end].isspace():  # it moves in front of the table, joined to what is there
-                self.run_text += end - start  # of all tables: an upper bound
-                self.fostered += self.run_text
-                if self.fostered > MAX_FOSTERED:
-                    _refuse("text between the cells of a table")
-
-    def _start(self, name: bytes, attributes: bytes) -> bool:
-        """Open an element; true when what follows is its raw text."""
-        if self._foreign():
-            if name not in BREAKOUT and not (name == b"font" and attributes):
-                if not _self_closing(attributes):
-                    self._push(b":" + name)
-                return False
-            while self._foreign():
-                self._pop(len(self.stack) - 1)
-        if name in RAW and not self.odd:
-            return True
-        if name in UNSTACKED:
-            if name == b"col" and self.open.get(b"template"):
-                above = [part for part in self.stack if part in (b"table", b"template")]
-                self.odd = self.odd or above[-1] == b"template"
-            return False
-        if name in (b"svg", b"math"):
-            if not _self_closing(attributes):
-                self._push(b":" + name)
-            return False
-        self._open(name, attributes)
-        return False
-
-    def _open(self, name: bytes, attributes: bytes) -> None:
-        if name in TABLE_PARTS and not (self.open.get(b"table") or self.open.get(b"template")):
-            return
-        if name in CLOSES:
-            self._close(CLOSES[name], lowest=name in TABLE_PARTS)
-        elif name in IMPLIED and self.stack and self.stack[-1] in IMPLIED[name]:
-            self._pop(len(self.stack) - 1)
-        if name in BLOCK:
-            if self.open.get(b"p"):
-                self._close(CLOSE_P)
-        elif name in FORMAT:
-            if name in (b"a", b"nobr"):
-                self._end_format(name)
-            self._reconstruct()
-            self._format(name, attributes)
-            return
-        elif self.formats and name not in TABLE:
-            self._reconstruct()
-        self._push(name)
-        if name in MARKERS:
-            self.formats.append(None)
-
-    def _push(self, name: bytes, entry: _Format | None = None) -> None:
-        self.stack.append(name)
-        self.entries.append(entry)
-        self.open[name] = self.open.get(name, 0) + 1
-
-    def _pop(self, size: int) -> None:
-        """Close what is above the lowest `size` elements."""
-        while len(self.stack) > size or (self.stack and not self.stack[-1]):
-            name = self.stack.pop()
-            entry = self.entries.pop()
-            self.open[name] -= 1
-            if entry is not None:
-                entry.open = False
-            if name in MARKERS:
-                while self.formats and self.formats.pop() is not None:
-                    pass
-
-    def _close(self, close: Close, lowest: bool = False) -> None:
-        """Close the first, or the `lowest`, of some names that stands above certain others."""
-        names, stops = close
-        if not any(self.open.get(name) for name in names):
-            return
-        found = -1
-        for place in range(len(self.stack) - 1, -1, -1):
-            self.steps -= 1
-            if self.stack[place] in names:
-                found = place
-                if not lowest:
-                    break
-            elif self.stack[place] in stops:
-                break
-        if found >= 0:
-            self._pop(found)
-
-    def _end(self, name: bytes) -> None:
-        if self._foreign():
-            for place in range(len(self.stack) - 1, -1, -1):
-                self.steps -= 1
-                if self.stack[place][:1] != b":":
-                    break
-                if self.stack[place] == b":" + name:
-                    self._pop(place)
-                    return
-        if name in FORMAT:
-            self._end_format(name)
-        else:
-            self._close(ends(name))
-
-    def _format(self, name: bytes, attributes: bytes) -> None:
-        """Open a formatting element; of those that are alike at most three are opened again later."""
-        alike = 0
-        for entry in reversed(self.formats):
-            self.steps -= 1
-            if entry is None:
-                break
-            alike += entry.name == name and entry.attributes == attributes
-        entry = _Format(name, attributes)
-        self._push(name, entry)
-        if alike < 3:
-            self.formats.append(entry)
-
-    def _end_format(self, name: bytes) -> None:
-        """The adoption agency, as far as it goes for depth: blocks inside stay open."""
-        for at in range(len(self.formats) - 1, -1, -1):
-            self.steps -= 1
-            entry = self.formats[at]
-            if entry is None:
-                break
-            if entry.name == name:
-                del self.formats[at]
-                if entry.open:
-                    self._take(entry)
-                return
-        self._close(ends(name))
-
-    def _take(self, entry: _Format) -> None:
-        block = False
-        for place in range(len(self.stack) - 1, -1, -1):
-            self.steps -= 1
-            if self.entries[place] is entry:
-                break
-            block = block or self.stack[place] in SPECIAL
-        if not block:
-            self._pop(place)
-            return
-        self.open[self.stack[place]] -= 1
-        self.stack[place], self.entries[place] = b"", None
-        self.open[b""] = self.open.get(b"", 0) + 1
-
-    def _reconstruct(self) -> None:
-        """Open again the formatting elements that were closed by something else."""
-        formats = self.formats
-        first = len(formats)
-        while first:
-            entry = formats[first - 1]
-            if entry is None or entry.open:
-                break
-            first -= 1
-        for entry in formats[first:]:
-            if entry is not None:
-                entry.open = True
-                self._push(entry.name, entry)
-                self.made += 1
-
-
-def _self_closing(attributes: bytes) -> bool:
-    """Whether the tag ends in `/>`, and the slash is not the end of an unquoted value."""
-    if attributes[-1:] != b"/":
-        return False
-    last = attributes.rsplit(None, 1)[-1]
-    return b"=" not in last or last[-2:-1] in (b'"', b"'")
-
-
-def _count(attributes: bytes) -> None:
-    for number, _ in enumerate(_ATTRIBUTES.finditer(attributes)):
-        if number >= MAX_ATTRIBUTES:
-            _refuse(f"an element with more than {MAX_ATTRIBUTES} attributes")
-
-
-def _refuse(why: str) -> None:
-    raise FetchError(Reason.HTML_BOMB, why)
+        Nesting(html).run()

@@ -33,7 +33,7 @@ BREAKOUT = HEADINGS | _names(
 
 _SCOPE = _names("applet caption html table td th marquee object select template") | INTEGRATION
 _TABLE_SCOPE = _names("table template")
-_ITEM_STOPS = SPECIAL - _names("address div p")
+_ITEM_STOPS = (SPECIAL | _names("option optgroup")) - _names("address div p")
 _IN_TABLE = _names("caption colgroup tbody thead tfoot tr td th")
 _ROWS = _names("caption colgroup tr td th")
 _CELLS = _names("caption colgroup td th")
@@ -48,10 +48,11 @@ CLOSES: dict[bytes, Close] = {
     b"dt": (_names("dd dt"), _ITEM_STOPS),
     b"button": (_names("button"), _SCOPE),
     b"select": (_names("select"), _SCOPE),
+    b"table": (_names("table"), _names("td th caption template")),
     b"td": (_CELLS, _TABLE_SCOPE),
     b"th": (_CELLS, _TABLE_SCOPE),
     b"tr": (_ROWS, _TABLE_SCOPE),
-} | {name: (_IN_TABLE, _TABLE_SCOPE) for name in (b"tbody", b"thead", b"tfoot", b"caption", b"colgroup")}
+} | dict.fromkeys((b"tbody", b"thead", b"tfoot", b"caption", b"colgroup"), (_IN_TABLE, _TABLE_SCOPE))
 
 # Which elements at the top of the stack end when a start tag comes.
 IMPLIED: dict[bytes, frozenset[bytes]] = {
@@ -59,12 +60,12 @@ IMPLIED: dict[bytes, frozenset[bytes]] = {
     b"optgroup": _names("option optgroup"),
     b"rt": _names("rt rp rb"),
     b"rp": _names("rt rp rb"),
-} | {name: HEADINGS for name in HEADINGS}
+} | dict.fromkeys(HEADINGS, HEADINGS)
 
 CLOSE_P: Close = (_names("p"), _SCOPE | _names("button"))
 
 _ENDS: dict[bytes, Close] = (
-    {name: (HEADINGS, _SCOPE) for name in HEADINGS}
+    dict.fromkeys(HEADINGS, (HEADINGS, _SCOPE))
     | {name: (frozenset((name,)), _TABLE_SCOPE - {name}) for name in _IN_TABLE | {b"table"}}
     | {
         b"p": CLOSE_P,
@@ -77,3 +78,7 @@ _ENDS: dict[bytes, Close] = (
 def ends(name: bytes) -> Close:
     """What an end tag closes, and where the search for it ends."""
     return _ENDS.get(name) or (frozenset((name,)), _SCOPE if name in SPECIAL else SPECIAL)
+
+
+# Elements that change what is open even when they are closed at once.
+TELLING = TABLE_PARTS | UNSTACKED | CLOSES.keys() | IMPLIED.keys() | _names("form svg math template")

@@ -259,10 +259,8 @@ def _tidy(url: str) -> str:
     return url.strip(_SPACE).replace("\t", "").replace("\n", "").replace("\r", "")
 
 
-_DIRECTIVES = frozenset(
-    "all none index noindex follow nofollow archive noarchive snippet nosnippet noimageindex notranslate "
-    "nositelinkssearchbox indexifembedded noai noimageai nocache noodp noydir unavailable_after max-snippet "
-    "max-image-preview max-video-preview".split()
+_DIRECTIVES = frozenset(  # what may stand before a colon without being the name of a crawler
+    ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 )
 
 

@@ -101,6 +101,10 @@ def select(root: Root, query: str, url: str = "") -> Selection[Any]:
         nodes = _owners(root, part)
         if not part.kind:
             return Selection(nodes, query, url)
+        if part.kind != _TEXT and not part.below:  # one call for a link: the way of nearly every page
+            name, none = part.name, None
+            got = [value for node in nodes if (value := node.attrs.sget(name, none)) is not none]
+            return Selection(got, query, url)
         return Selection([value for node in nodes for value in _values(node, part)], query, url)
     nodes = find(root, ", ".join(part.css for part in parts))
     order = {node.mem_id: place for place, node in enumerate(nodes)}
@@ -249,6 +253,8 @@ class Selection(Sequence[M], Generic[M]):
 
     @overload
     def one(self, *, strip: str | None = None) -> str: ...
+    @overload
+    def one(self, kind: type[Element], *, strip: str | None = None) -> Element: ...
     @overload
     def one(self, kind: Callable[[str], T], *, strip: str | None = None) -> T: ...
     def one(self, kind: Any = str, *, strip: str | None = None) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -53,3 +54,25 @@ async def test_a_closed_descriptor_and_a_full_disk_are_output_errors() -> None:
     assert await out.flush() == b"12"
     await out.close(finished=False)
     os.close(full)
+
+
+async def test_a_reader_that_stands_still_hangs_nothing_and_then_gets_everything() -> None:
+    reading, writing = os.pipe()
+    out = Stdout(writing)
+    await out.open(None)
+    lines = [b'{"n":%d}' % number for number in range(50_000)]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await out.write(lines)
+    got = await asyncio.to_thread(os.read, reading, 1 << 20)
+    assert b"\n".join(lines).startswith(got)
+    task = asyncio.create_task(out.write(lines))
+    got = b""
+    while len(got) < sum(map(len, lines)) + len(lines):
+        got += await asyncio.to_thread(os.read, reading, 1 << 20)
+    await task
+    assert got.split() == lines
+    assert await out.flush() == b"50000"
+    await out.close(finished=True)
+    os.close(reading)
+    os.close(writing)

@@ -1,0 +1,90 @@
+"""The few things every file of results needs of the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import stat
+import zlib
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from ..errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps two processes apart there
+    LOCKS = False
+else:
+    LOCKS = True
+
+COPIED = 1024 * 1024  # bytes copied at once
+T = TypeVar("T")
+
+
+async def whole(work: Awaitable[T]) -> T:
+    """Await what a thread does to its end, cancelled or not: nobody may write or close beside it."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # seen; the cancellation is what counts now
+        raise
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Turn the system's errors into OutputError, with the path and the reason."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        raise OutputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def owned(path: Path) -> io.FileIO:
+    """Open for writing without touching the content, made if need be, and kept from other processes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666), "r+")
+    try:
+        _lock(raw, path)
+    except (OSError, OutputError):
+        raw.close()
+        raise
+    return raw
+
+
+def _lock(raw: io.FileIO, path: Path) -> None:
+    """Held until the file is closed, which is after it got its final name."""
+    opened = os.fstat(raw.fileno())
+    if not LOCKS or not stat.S_ISREG(opened.st_mode):
+        return
+    taken = f"{path} is being written by another run"
+    try:
+        fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(taken) from error
+    except OSError:
+        return  # a file system without locks
+    if not os.path.samestat(opened, os.stat(path)):
+        raise OutputError(taken)  # it has just been finished: what was opened is the result itself
+
+
+def cut_at(raw: io.FileIO, size: int) -> None:
+    """Make a file end at a byte and stand there; what is no regular file has no size and is not cut."""
+    if raw.seek(0, os.SEEK_END) > size:
+        raw.truncate(size)
+    raw.seek(size)
+
+
+def copy(old: BinaryIO, new: BinaryIO, size: int) -> None:
+    """Copy so many bytes, or all there are."""
+    while size > 0 and (chunk := old.read(min(COPIED, size))):
+        view = memoryview(chunk)
+        while view:  # a raw file may take less than it is given
+            view = view[new.write(view) :]
+        size -= len(chunk)

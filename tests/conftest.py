@@ -1,0 +1,47 @@
+"""What every room's tests share: a real site on loopback, and a way to crawl it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from scraper.program import Result, crawl
+from scraper.spider import Spider
+from scraper.testing.resolve import Loopback
+from scraper.testing.site import Site
+
+Crawl = Callable[..., Awaitable[Result]]
+QUICK: dict[str, Any] = {"delay": 0, "backoff": 0.01, "max_backoff": 0.05, "allow_private": True, "timeout": 10}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--slow` runs what is too long for the suite."""
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out unless they are asked for."""
+    if not config.getoption("--slow"):
+        left_out = [item for item in items if "slow" in item.keywords]
+        items[:] = [item for item in items if "slow" not in item.keywords]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """A site of its own, answering for every host name."""
+    async with Site() as running:
+        yield running
+
+
+@pytest.fixture
+def go(site: Site) -> Crawl:
+    """Crawl with every name on the site, nothing slow, and further settings as keywords."""
+
+    async def run(spider: Spider, *, options: dict[str, Any] | None = None, **settings: Any) -> Result:
+        resolver = Loopback(site.port)
+        return await crawl(spider, settings={**QUICK, **settings}, resolver=resolver, **(options or {}))
+
+    return run
