@@ -175,7 +175,7 @@ class Crawl:
             self.pages.check(request)
             self._rules.seeds.add(origin(request.url))
             self._trust(request.host)
-            taken = self.intake.seeds((request,))
+            taken = self._timed(self.intake.seeds((request,)))
             self._store.add(taken)
             self.commit.add_seeds(taken)
             await self._gate_has_room()
@@ -358,7 +358,7 @@ class Crawl:
         if kept < len(outcome.items):
             outcome.items, outcome.cut = outcome.items[:kept], True
         self.limits.bytes += outcome.wire
-        added = self.intake.links(request, outcome.links) if outcome.links else []
+        added = self._timed(self.intake.links(request, outcome.links)) if outcome.links else []
         if outcome.target is not None:
             added.append(outcome.target)
         elif outcome.end is End.RETRY:
@@ -373,6 +373,13 @@ class Crawl:
         ending = outcome.stop or self.limits.reached(self._clock.monotonic())
         if ending:
             self.stop(ending)
+
+    def _timed(self, requests: list[Request]) -> list[Request]:
+        """Turn `after`, in seconds, into the wall-clock second a request is due at."""
+        if not any(request.after for request in requests):
+            return requests
+        now = self._clock.wall()
+        return [r.replace(due=now + r.after, after=0.0) if r.after else r for r in requests]
 
 
 class _Ticket:

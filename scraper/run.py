@@ -104,10 +104,14 @@ class Run:
         """Crawl to the end, and close the run folder. Raises ScraperError, or the engine's own bug."""
         if self.folder is None:
             return await self._execute()
-        info = self._info(self.folder)
-        self.folder.write(info)
-        handler = RunLog(self.folder.log, self.folder.run)
-        token = RUN.set(self.folder.run)
+        with self.folder.hold():
+            return await self._kept(self.folder)
+
+    async def _kept(self, folder: RunFolder) -> Report:
+        info = self._info(folder)
+        folder.write(info)
+        handler = RunLog(folder.log, folder.run)
+        token = RUN.set(folder.run)
         root = logging.getLogger("scraper")
         root.addHandler(handler)
         self.events.listen(EventLog())
@@ -123,7 +127,7 @@ class Run:
             root.removeHandler(handler)
             handler.close()
             RUN.reset(token)
-            self._close(self.folder, info, state, report)
+            self._close(folder, info, state, report)
 
     def _info(self, folder: RunFolder) -> RunInfo:
         given = {name: getattr(self.spider, name) for name in arguments(type(self.spider))}
