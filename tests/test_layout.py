@@ -61,7 +61,7 @@ PUBLIC = {*scraper.__all__, "__version__"}
 OPTIONAL = {"IPython", "attr", "attrs", "backports", "brotli", "compression", "pydantic", "rich", "uvloop"}
 
 # Longer than a file should be. crawl.py tells the whole line in one piece.
-LONGER = {"crawl.py": 460}
+LONGER = {"crawl.py": 480}
 # A log that cannot be written cannot say so in the log.
 PRINTS = {"logs.py"}
 
