@@ -101,7 +101,7 @@ class Intake:
         duplicates = 0
         for href in hrefs:
             cut = href.find("#")
-            if cut >= 0:
+            if cut > 0 and href[cut - 1] > " ":  # a space there is stripped at the end, and escaped before "#"
                 href = href[:cut]  # many links of a page lead to places on one other page
             verdict = memo.get(href) if memo is not None else None
             if verdict is None:
