@@ -107,14 +107,14 @@ def select(root: Root, query: str, url: str = "") -> Selection[Any]:
         return Selection(None, query, url, root, part)
     nodes = find(root, ", ".join(part.css for part in parts))
     order = {node.mem_id: place for place, node in enumerate(nodes)}
-    found = [
+    ordered = [
         (order[node.mem_id], value)
         for part in parts
         for node in _owners(root, part)
         for value in _values(node, part)
     ]
-    found.sort(key=lambda pair: pair[0])
-    return Selection([value for _, value in found], query, url)
+    ordered.sort(key=lambda pair: pair[0])
+    return Selection([value for _, value in ordered], query, url)
 
 
 def _matches(root: Root, part: Part) -> Sequence[LexborNode | str]:
@@ -245,7 +245,8 @@ class Selection(Sequence[M], Generic[M]):
     @property
     def _found(self) -> Sequence[LexborNode | str]:
         if self._known is None:
-            assert self._root is not None and self._part is not None, "made by select()"
+            if self._root is None or self._part is None:
+                return ()
             self._known = _matches(self._root, self._part)
         return self._known
 
