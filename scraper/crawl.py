@@ -211,7 +211,8 @@ class Crawl:
             if decided is None:
                 break
             if not isinstance(decided, Permit):
-                self._settle(refused(*decided))
+                request, reason = decided
+                self._settle(refused(request, reason, self.errands.unreachable.get(origin(request.url), "")))
                 self._end_if_idle()
             elif decided.waiter is not None:
                 decided.waiter.told(decided)

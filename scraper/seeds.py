@@ -36,9 +36,9 @@ class Seeds:
         try:
             async for seed in _each(self._spider.start()):
                 yield self._request(seed)
-        except UsageError as error:
+        except (UsageError, BadURL) as error:
             if self._untouched():
-                raise
+                raise UsageError(f"spider {self._spider.name!r}: start() gave no URL: {error}") from error
             self._tell(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
             self._tell(error)
@@ -53,10 +53,7 @@ class Seeds:
         return True
 
     def _request(self, seed: Any) -> Request:
-        try:
-            request = Request(seed) if isinstance(seed, str) else seed
-        except BadURL as error:
-            raise UsageError(f"spider {self._spider.name!r}: start() yielded {seed!r}, which is no URL") from error
+        request = Request(seed) if isinstance(seed, str) else seed
         if not isinstance(request, Request):
             raise SpiderError(f"start() yielded {seed!r}: it must be a URL or a Request")
         self._check(request)
