@@ -116,6 +116,7 @@ class Crawl:
         finally:
             self.spider._line = None
             self.stats.ended = self._clock.wall()
+            self.stats.own_fetches = self.errands.fetches
             await self._store.close()
         await self.seeds.hook(self.spider.closed(self.why))
 

@@ -55,11 +55,13 @@ class Errands:
         self._settings = settings
         self._clock = clock
         self._read = read
+        self.fetches = 0  # asked for by callbacks
         self.unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
         self.product = robots.product_token(settings.user_agent)
 
     async def fetch(self, request: Request) -> Response:
         """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
+        self.fetches += 1
         with self._waiting():
             while True:
                 self._hold(request)

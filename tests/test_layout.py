@@ -52,13 +52,12 @@ HOMES = {
     "brotli": {"fetch"},
     "click": {"cli"},
     "publicsuffixlist": {"domains"},
-    "rich": {"cli"},
     "selectolax": {"parse", "cli", "testing"},
     "url": {"url", "frontier", "fetch", "parse", "testing"},
     "uvloop": {"cli", "testing"},
 }
 PUBLIC = {*scraper.__all__, "__version__"}
-OPTIONAL = {"IPython", "attr", "attrs", "backports", "brotli", "compression", "pydantic", "rich", "uvloop"}
+OPTIONAL = {"IPython", "attr", "attrs", "backports", "brotli", "compression", "pydantic", "uvloop"}
 
 # Files that may be longer than 400 lines, and why.
 LONGER: dict[str, int] = {}

@@ -64,6 +64,8 @@ class Intake:
             if number > left:
                 self.drops[Reason.TOO_MANY_LINKS] += number - left
             if isinstance(link, Follow):
+                if link.refused:
+                    self.drops[Reason.NOFOLLOW] += link.refused
                 hrefs = link.hrefs if number <= left else link.hrefs[:left]
                 self._follow(hrefs, link.base, link.template.replace(**fields), taken, known)
             elif left:
