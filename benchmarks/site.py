@@ -32,7 +32,8 @@ events {{ worker_connections 1024; }}
 http {{
   types {{ text/html html htm; text/css css; application/javascript js; image/svg+xml svg; font/woff2 woff2; }}
   log_format line '$request_method $request_uri $status';
-  access_log {log}; log_not_found off; sendfile on; tcp_nopush on; etag off; keepalive_timeout 75s; keepalive_requests 100000000;
+  access_log {log}; log_not_found off; sendfile on; tcp_nopush on; etag off;
+  keepalive_timeout 75s; keepalive_requests 100000000;
   client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
   uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
   server {{ listen 127.0.0.1:{port} backlog=1024; root {root}; index index.html; }}
@@ -156,16 +157,22 @@ def _nginx_command(nginx: str, work: Path, root: Path, port: int, log: Path | No
 
 
 @contextmanager
-def _process(command: list[str], core: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    """A child on one core: it, and what it forks, inherit it from this process."""
+def pinned(core: int | None) -> Iterator[None]:
+    """This process, and whatever it starts meanwhile, on one core; None pins nothing."""
     before = os.sched_getaffinity(0) if core is not None else set()
     if core is not None:
         os.sched_setaffinity(0, {core})
     try:
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        yield
     finally:
         if before:
             os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def _process(command: list[str], core: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    with pinned(core):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield child
     finally:
