@@ -2,7 +2,9 @@
 
 Eleven hosts with delays of 0.05 to 0.5 s and 1 to 4 places are crawled while they answer with errors, redirects,
 rests, slow pages and dead connections. Judged by nothing but the servers' own stamps, every request counted:
-least gap against delay, most parallel against limit, visits while a host was to be left alone.
+least gap against delay, most parallel against limit, visits while a host was to be left alone. The stamps are
+as good as the servers get the processor: run as root on Linux they go ahead of all else, else a busy machine
+makes gaps look short (`our own` is the gap between departures, for comparison).
 """
 
 from __future__ import annotations
@@ -135,10 +137,10 @@ def visit(core: Cores) -> tuple[list[Host], list[Hit], Result]:
     stale_hits: list[Hit] = []
     site = SiteProcess()
     hosts = furnish(site)
-    with pinned(core.server):
+    with pinned(core.server, first=True):
         site.__enter__()
     try:
-        with pinned(core.server):
+        with pinned(core.server, first=True):
             stale = _stale(stale_hits)
             port = stale.__enter__()
         hosts.append(Host(STALE, 0.1, 2, STALE_PAGES))
@@ -185,19 +187,23 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the rows go")
     given = parser.parse_args()
     hosts, hits, result = visit(Cores.pick())
+    proofs = result.report.proofs
     rows = [judge(host, [hit for hit in hits if hit.host == host.name]) for host in hosts]
-    print("host        requests  delay  least gap  beyond (ms)  parallel  limit  rests  hits in them")
+    for row in rows:
+        row["own_least_gap"] = proofs[row["host"]].least_gap
+    print("host        requests  delay  least gap  beyond (ms)  our own  parallel  limit  rests  hits in them")
     for row in rows:
         print(
             f"{row['host']:11} {row['requests']:8} {row['delay']:6.3f} {row['least_gap']:10.4f}"
-            f" {row['shortfall_ms']:12.2f} {row['most_parallel']:9} {row['per_host']:6} {row['rests']:6}"
+            f" {row['shortfall_ms']:12.2f} {row['own_least_gap']:8.4f} {row['most_parallel']:9} {row['per_host']:6}"
+            f" {row['rests']:6}"
             f" {row['during_rest']:6} ({row['crossed']} crossed){'  VIOLATED' if violated(row) else ''}"
         )
     stats = result.report.stats
     early = sum(proof.early for proof in result.report.proofs.values())
     took = stats.ended - stats.started
     print(
-        f"{len(hits)} requests in {took:.1f} s; {stats.done} pages, {stats.failed} failed; {early} early by our proof"
+        f"{len(hits)} requests in {took:.1f} s; {stats.done} pages, {stats.failed} failed; {early} departed early"
     )
     print(f"worst gap: {min(row['shortfall_ms'] for row in rows):+.2f} ms beyond its delay")
     if given.json:

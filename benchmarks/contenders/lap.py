@@ -26,6 +26,8 @@ def run(steps: Steps, *, fast_loop: bool = True) -> None:
     given = arguments()
     if given.core is not None:
         os.sched_setaffinity(0, {given.core})
+    with suppress(OSError, AttributeError):
+        os.nice(-20)  # where that is allowed, so that another process costs a lap nothing
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     if fast_loop:
         with suppress(ImportError):
