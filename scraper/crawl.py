@@ -15,7 +15,7 @@ from typing import Any
 from .clock import Clock
 from .commit import Commit, Journal
 from .errand import Errands
-from .errors import FetchError, NotNow, SpiderError
+from .errors import FetchError, NotNow, SpiderError, UsageError
 from .events import Events, PageEnded
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
@@ -34,7 +34,7 @@ from .response import Response
 from .settings import HostRules
 from .spider import Spider
 from .stats import Stats
-from .url import origin
+from .url import BadURL, origin
 
 log = logging.getLogger("scraper.crawl")
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
@@ -169,21 +169,34 @@ class Crawl:
 
     async def _start(self) -> None:
         async for seed in _iterate(self.spider.start()):
-            request = Request(seed) if isinstance(seed, str) else seed
-            if not isinstance(request, Request):
-                raise SpiderError(f"start() yielded {seed!r}: it must be a URL or a Request")
+            request = self._seed(seed)
             self.pages.check(request)
             self._rules.seeds.add(origin(request.url))
             self._trust(request.host)
-            taken = self.intake.seeds((request,))
+            taken = self._timed(self.intake.seeds((request,)))
             self._store.add(taken)
             self.commit.add_seeds(taken)
             await self._gate_has_room()
+
+    def _seed(self, seed: Any) -> Request:
+        try:
+            request = Request(seed) if isinstance(seed, str) else seed
+        except BadURL as error:
+            raise UsageError(f"spider {self.spider.name!r}: start() yielded {seed!r}, which is no URL") from error
+        if not isinstance(request, Request):
+            raise SpiderError(f"start() yielded {seed!r}: it must be a URL or a Request")
+        return request
 
     async def _hook(self, work: Awaitable[None]) -> bool:
         """Run a piece of the spider outside any page; when it raises, the crawl ends with what it has."""
         try:
             await work
+        except UsageError:
+            if not self.stats.ends and not self.gate.hosts:
+                raise  # nothing has been sent: the command was wrong, not the crawl
+            self.broken = "start() yielded what is no URL"
+            self.stop("broken")
+            return False
         except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
             self.broken = f"{type(error).__name__}: {error}"
             where = frame(error)
@@ -358,7 +371,7 @@ class Crawl:
         if kept < len(outcome.items):
             outcome.items, outcome.cut = outcome.items[:kept], True
         self.limits.bytes += outcome.wire
-        added = self.intake.links(request, outcome.links) if outcome.links else []
+        added = self._timed(self.intake.links(request, outcome.links)) if outcome.links else []
         if outcome.target is not None:
             added.append(outcome.target)
         elif outcome.end is End.RETRY:
@@ -373,6 +386,13 @@ class Crawl:
         ending = outcome.stop or self.limits.reached(self._clock.monotonic())
         if ending:
             self.stop(ending)
+
+    def _timed(self, requests: list[Request]) -> list[Request]:
+        """Turn `after`, in seconds, into the wall-clock second a request is due at."""
+        if not any(request.after for request in requests):
+            return requests
+        now = self._clock.wall()
+        return [r.replace(due=now + r.after, after=0.0) if r.after else r for r in requests]
 
 
 class _Ticket:

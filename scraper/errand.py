@@ -119,6 +119,7 @@ class Errands:
             self._gate.forget(waiter, self._clock.monotonic())
             if told.done() and not told.cancelled() and (granted := told.result()) is not None:
                 self._gate.release(granted, self._clock.monotonic())
+            self._line.feed()
             raise
         if permit is None:
             raise FetchError(waiter.refused)

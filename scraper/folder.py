@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,11 @@ import msgspec
 
 from .errors import UsageError
 from .settings import near
+
+try:
+    import fcntl
+except ImportError:  # Windows: there a run that died looks like one that runs
+    fcntl = None  # type: ignore[assignment]
 
 SCHEMA = 1
 RUNNING, FINISHED, FAILED, BROKE_RULE, INTERRUPTED = "running", "finished", "failed", "rule_broken", "interrupted"
@@ -79,6 +84,36 @@ class RunFolder:
         """The log as JSON lines."""
         return self.path / "log.jsonl"
 
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Lock the folder for as long as the run lives: a lock ends with its process, however that ends."""
+        held = self._lock()
+        try:
+            yield
+        finally:
+            if held is not None:
+                os.close(held)
+
+    def held(self) -> bool:
+        """Whether a living process holds the folder."""
+        if fcntl is None:
+            return self.read().state == RUNNING
+        held = self._lock()
+        if held is not None:
+            os.close(held)
+        return held is None
+
+    def _lock(self) -> int | None:
+        if fcntl is None:
+            return None
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # held by another, or a file system without locks
+            os.close(folder)
+            return None
+        return folder
+
     def write(self, info: RunInfo) -> None:
         """Replace run.json."""
         self._replace("run.json", info)
@@ -118,6 +153,16 @@ class RunFolder:
         if keep:
             self._prune(keep)
 
+    def discard(self) -> None:
+        """Take back a run in which nothing happened."""
+        current = self.path.parent / "current"
+        with suppress(OSError):
+            if current.readlink().name == self.run:
+                current.unlink()
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self.path.parent.rmdir()
+
     def _prune(self, keep: int) -> None:
         latest = _target(self.path.parent / "latest")
         ended = [
@@ -148,7 +193,10 @@ def all_runs(root: Path) -> Iterator[RunFolder]:
 
 
 def find(root: Path, name: str) -> RunFolder:
-    """A run by its id (or the beginning of it), `SPIDER`, `SPIDER/latest`, or its folder. Raises UsageError."""
+    """A run by its id (or the beginning of it), `SPIDER`, `SPIDER/latest`, or its folder. Raises UsageError.
+
+    `SPIDER` alone is its last finished run, or its newest when none has finished.
+    """
     if (Path(name) / "run.json").is_file():
         return RunFolder(Path(name).resolve())
     spider, _, which = name.partition("/")
@@ -156,6 +204,8 @@ def find(root: Path, name: str) -> RunFolder:
         pointed = root / spider / (which or "latest")
         if (pointed / "run.json").is_file():
             return RunFolder(pointed.resolve())
+        if not which and (theirs := runs_of(root / spider)):
+            return theirs[-1]
     known = list(all_runs(root))
     matching = [each for each in known if each.run.startswith(name)]
     if len(matching) == 1:

@@ -103,6 +103,8 @@ class Judge:
         """Another try later, or a failure for good."""
         status = error.status if isinstance(error, StatusError) else 0
         if error.reason is Reason.STALE and request.safe and request.fingerprint not in self._stale:
+            if len(self._stale) > 10_000:
+                self._stale.clear()
             self._stale.add(request.fingerprint)
             return Outcome(request=request, end=End.BACK, reason=Reason.STALE)
         at = self.again(request, error)

@@ -393,11 +393,13 @@ async def test_stop_finishes_what_is_out_and_abandon_ends_at_once(site: Site, go
         site.forget()
 
         class Ends(Walk):
+            ending = end
+
             def parse(self, response: Response) -> Any:
                 line: Any = self._line
                 crawl = line._line
                 if response.url != "http://a.test/":
-                    crawl.stop("interrupted", resumable=True) if end == "stop" else crawl.abandon()
+                    crawl.stop("interrupted", resumable=True) if self.ending == "stop" else crawl.abandon()
                 return super().parse(response)
 
         result = await go(Ends(), concurrency=8, per_host=8)

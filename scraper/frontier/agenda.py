@@ -6,40 +6,53 @@ from heapq import heapify, heappop, heappush
 
 from .host import Host
 
+Place = tuple[float, int, Host]  # due, number
+
 
 class Agenda:
-    """O(log n) to put and to pop; an entry that was moved stays behind and is passed over. Seconds."""
+    """O(log n) to put and to pop; a place that was left stays behind and is passed over. Seconds."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Host]] = []
-        self._due: dict[Host, float] = {}
+        self._heap: list[Place] = []
+        self.places: dict[Host, Place] = {}  # who stands here; nobody else writes to it
         self._number = 0
 
-    def put(self, host: Host, due: float) -> None:
-        """Let a host be due then, and at no other time."""
-        if self._due.get(host) == due:
+    def put(self, host: Host, due: float, now: float) -> None:
+        """Let a host be due then, or now if that is past; one that stands here keeps its place, or falls back.
+
+        Work that comes in for a host must not send it to the end of the line, or busy hosts would starve.
+        """
+        place = self.places.get(host)
+        if place is None:
+            due = max(due, now)
+        elif due <= place[0]:
             return
-        self._due[host] = due
         self._number += 1
-        heappush(self._heap, (due, self._number, host))
-        if len(self._heap) > 64 + 4 * len(self._due):
-            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+        place = self.places[host] = (due, self._number, host)
+        heappush(self._heap, place)
+        if len(self._heap) > 64 + 4 * len(self.places):
+            self._heap = list(self.places.values())
             heapify(self._heap)
 
     def drop(self, host: Host) -> None:
         """Take a host off."""
-        self._due.pop(host, None)
+        self.places.pop(host, None)
 
     def pop(self, now: float) -> Host | None:
         """The host that has been due longest, taken off; None when none is due."""
-        if self.first() is None or self._heap[0][0] > now:
+        due = self.first()
+        if due is None or due > now:
             return None
         host = heappop(self._heap)[2]
-        del self._due[host]
+        del self.places[host]
         return host
 
     def first(self) -> float | None:
         """When the next host is due; None when there is none."""
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap = self._heap
+        while heap:
+            place = heap[0]
+            if self.places.get(place[2]) is place:
+                return place[0]
+            heappop(heap)
+        return None

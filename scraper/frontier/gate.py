@@ -4,9 +4,11 @@ An agenda of due times, so a decision costs O(log hosts). A host stands in it at
 admission, and only while it has work and a free place. Times are monotonic seconds. Rules:
 
 - The delay runs from departure to departure; a host with a delay has at most one request between admission
-  and departure, so the next is admitted when the delay after the last departure is over.
+  and its headers being out, so the next is admitted when the delay after the last departure is over.
 - One permit, one send. A place is given back when the body has been read, or the send has failed.
-- A resting host (429, 503, breaker) gets nothing; what departs too late for it is refused at departure.
+- A resting host (429, 503, breaker) gets nothing. What was admitted before a rest began or a crawl delay was
+  learned is refused at departure.
+- Hosts are served in the order in which they became due.
 - The rules of an origin's robots.txt are a precondition: `needs` names the origins to be fetched.
 """
 
@@ -18,7 +20,7 @@ from heapq import heappop, heappush
 from ..reasons import Reason
 from ..request import Request
 from ..settings import HostRules
-from ..url import origin
+from ..url import netloc, origin
 from .agenda import Agenda
 from .host import Host, Permit, Proof, Waiter
 from .limits import Limits
@@ -40,7 +42,6 @@ class Gate:
         self._settings = rules.settings
         self._limits = limits
         self._robots: dict[str, tuple[Robots | None, float]] = {}  # origin -> rules or unreachable, until when
-        self._asked: set[str] = set()
         self._pages = Agenda()  # hosts with requests to admit
         self._urgent = Agenda()  # hosts that a task waits for
         self._number = 0
@@ -62,16 +63,14 @@ class Gate:
     def ask(self, waiter: Waiter, now: float) -> None:
         """Serve a waiting task ahead of the queue; one that is exempt ahead of the others."""
         state = self.host(waiter.request.host)
-        if waiter.exempt:
-            state.waiters.appendleft(waiter)
-        else:
-            state.waiters.append(waiter)
+        ahead = sum(other.exempt for other in state.waiters) if waiter.exempt else len(state.waiters)
+        state.waiters.insert(ahead, waiter)
         self._schedule(state, now)
 
     def forget(self, waiter: Waiter, now: float) -> None:
-        """A waiting task gave up."""
-        state = self.host(waiter.request.host)
-        if waiter in state.waiters:
+        """A waiting task gave up; O(tasks that wait for its host)."""
+        state = self.hosts.get(waiter.request.host)
+        if state is not None and waiter in state.waiters:
             state.waiters.remove(waiter)
             self._schedule(state, now)
 
@@ -98,7 +97,7 @@ class Gate:
         """
         if self.out >= self._settings.concurrency:
             return None
-        while (state := self._urgent.pop(now)) is not None:
+        while self._urgent.places and (state := self._urgent.pop(now)) is not None:
             permit = self._serve(state, now)
             self._schedule(state, now)
             if permit is not None:
@@ -111,27 +110,21 @@ class Gate:
         return None
 
     def _decide(self, state: Host, now: float) -> Permit | Refusal | None:
-        if not self._ready(state, now):
-            return None
+        """Admit or refuse the first request of a host that is due and has a free place."""
         request = state.queue[0][-1]
-        reason = self._refusal(state, request, now)
-        if reason is not None:
-            heappop(state.queue)
-            self.queued -= 1
-            return request, reason
-        if state.parked or state.earliest() > now:
+        if not self._may_count(state):
             return None
-        if not request.counted:
-            if not self._limits.reserve():
+        reason = self._refusal(state, request, now)
+        if reason is None:
+            if state.parked:
                 return None
-            state.pages += 1
-            request = request.replace(counted=True)
+            if not request.counted:
+                self._limits.reserve()
+                state.pages += 1
+                request = request.replace(counted=True)
         heappop(state.queue)
         self.queued -= 1
-        return self._admit(state, request, None)
-
-    def _ready(self, state: Host, now: float) -> bool:
-        return bool(state.queue) and (state.down or (state.free() and state.earliest() <= now))
+        return self._admit(state, request, None) if reason is None else (request, reason)
 
     def _refusal(self, state: Host, request: Request, now: float) -> Reason | None:
         if state.down:
@@ -149,35 +142,32 @@ class Gate:
         rules, until = self._robots.get(place, (None, 0.0))
         if until <= now:
             state.parked = place
-            if place not in self._asked:
-                self._asked.add(place)
-                self.needs.append(place)
+            self.needs.append(place)  # once: a parked host comes here again when the rules are learned
             return None
         if rules is None:
             return Reason.ROBOTS_UNREACHABLE
         return None if rules.allowed(request.url) else Reason.ROBOTS
 
     def _serve(self, state: Host, now: float) -> Permit | None:
-        """Admit or refuse the first of the tasks that wait for a host."""
+        """Admit or refuse the first of the tasks that wait for a host that is due and has a free place."""
         waiter = state.waiters[0]
         reason = Reason.HOST_DOWN if state.down else None
         if reason is None and not waiter.exempt:
             reason = self._robots_refusal(state, waiter.request, now)
-        if reason is not None:
-            state.waiters.popleft()
-            waiter.refused = reason
-            waiter.told(None)
+        if reason is None and state.parked and not waiter.exempt:
             return None
-        if (state.parked and not waiter.exempt) or not state.free() or state.earliest() > now:
-            return None
-        state.waiters.popleft()
-        return self._admit(state, waiter.request, waiter)
+        del state.waiters[0]
+        if reason is None:
+            return self._admit(state, waiter.request, waiter)
+        waiter.refused = reason
+        waiter.told(None)
+        return None
 
     def _admit(self, state: Host, request: Request, waiter: Waiter | None) -> Permit:
         state.out += 1
         state.boarding += 1
+        state.tried = True
         self.out += 1
-        state.proof.most_parallel = max(state.proof.most_parallel, state.out)
         return Permit(state, request, waiter)
 
     # -- what is reported ---------------------------------------------------------------------------
@@ -185,29 +175,30 @@ class Gate:
     def depart(self, permit: Permit, now: float) -> bool:
         """The connection is ready and the headers are about to be written; False: not now, give it back."""
         state = permit.host
-        if state.rest_until > now or permit.departed:
+        if permit.departed or permit.released or state.earliest() > now:
             return False
         permit.departed = True
-        state.boarding -= 1
         proof = state.proof
         proof.departures += 1
+        if state.out > proof.most_parallel:
+            proof.most_parallel = state.out
         if state.last_departure is not None:
             gap = now - state.last_departure
-            proof.least_gap = gap if proof.least_gap is None else min(gap, proof.least_gap)
-        if now < state.next_at:
-            proof.early += 1
-        state.last_departure = now
-        if state.delay:
-            self._space(state, now)
-            self._schedule(state, now)
+            if proof.least_gap is None or gap < proof.least_gap:
+                proof.least_gap = gap
+            proof.early += gap < state.delay
+        self._space(state, now)
         return True
 
     def sent(self, permit: Permit, now: float) -> None:
-        """The headers have been written: the delay runs from here."""
+        """The headers have been written: the delay runs from here, and only now may the next be admitted."""
+        if not permit.boarding or not permit.departed:
+            return
+        permit.boarding = False
         state = permit.host
-        state.last_departure = now
+        state.boarding -= 1
+        self._space(state, now)
         if state.delay:
-            self._space(state, now)
             self._schedule(state, now)
 
     def release(self, permit: Permit, now: float) -> None:
@@ -216,14 +207,17 @@ class Gate:
             return
         permit.released = True
         state = permit.host
-        if not permit.departed:
+        if permit.boarding:
+            permit.boarding = False
             state.boarding -= 1
         state.out -= 1
         self.out -= 1
         self._schedule(state, now)
 
     def _space(self, state: Host, now: float) -> None:
-        state.next_at = max(state.next_at, now + state.delay + MARGIN)
+        state.last_departure = now
+        if state.delay:
+            state.next_at = max(state.next_at, now + state.delay + MARGIN)
 
     def rest(self, state: Host, seconds: float, now: float) -> float:
         """Leave a host alone; gives the time until when (a rest is never shortened)."""
@@ -232,69 +226,78 @@ class Gate:
             state.proof.rests += state.rest_until <= now
             state.proof.rested += until - max(now, state.rest_until)
             state.rest_until = until
+        state.tried = False
         self._schedule(state, now)
         return state.rest_until
 
     def overloaded(self, state: Host, after: float | None, now: float) -> float:
-        """A 429 or 503: rest as long as asked for (clamped), or a step that doubles; gives until when."""
-        if state.rest_until <= now:
+        """A 429 or 503: rest as long as asked for (clamped), or a step that doubles; gives until when.
+
+        To be asked for no time at all (`after` 0, a date in the past) is to be asked for nothing.
+        """
+        if state.tried:
             state.strikes += 1
-        step = self._settings.backoff * 2 ** (min(state.strikes, 30) - 1)
-        seconds = min(step, self._settings.max_backoff) if after is None else after
+        step = self._settings.backoff * 2 ** (min(max(state.strikes, 1), 30) - 1)
+        seconds = after or min(step, self._settings.max_backoff)
         return self.rest(state, min(seconds, self._settings.max_rest), now)
 
     def healthy(self, state: Host) -> None:
-        """The host answered."""
-        state.failures = state.trips = state.strikes = 0
-        state.trial = False
+        """The host answered. What was out since before a rest says nothing about the time after it."""
+        state.failures = 0
+        if state.tried:
+            state.trips = state.strikes = 0
+            state.trial = False
 
     def unhealthy(self, state: Host, now: float) -> None:
         """A connection failed: after so many in a row the host rests, after so many rests it is down."""
+        if not state.tried or state.down:
+            return  # one of those that were out when it tripped
         state.failures += 1
         settings = self._settings
         if state.failures < settings.breaker and not state.trial:
             return
-        if state.rest_until > now:
-            return  # one of those that were out when it tripped
         state.trips += 1
         state.failures = 0
         state.trial = True
-        if state.trips >= settings.breaker_trips:
-            state.down = True
-        else:
-            self.rest(state, settings.breaker_rest * 2 ** (state.trips - 1), now)
+        if state.trips <= settings.breaker_trips:
+            longest = max(settings.breaker_rest, settings.max_rest)
+            self.rest(state, min(settings.breaker_rest * 2 ** min(state.trips - 1, 30), longest), now)
+            return
+        state.down = True
         self._schedule(state, now)
 
     def learn(self, place: str, rules: Robots | None, until: float, now: float) -> None:
-        """The robots.txt of an origin: its rules, or None when it is unreachable; good until then."""
+        """The robots.txt of an origin: its rules, or None when it is unreachable; good until then. O(log hosts)."""
         self._robots[place] = (rules, until)
-        self._asked.discard(place)
-        for state in [s for s in self.hosts.values() if s.parked == place]:
+        state = self.host(netloc(place))
+        if state.parked == place:
             state.parked = ""
-            if rules is not None and rules.crawl_delay is not None:
-                state.delay = max(state.delay, rules.crawl_delay)
-                state.proof.delay = state.delay
-                if state.last_departure is not None:
-                    self._space(state, state.last_departure)
-            self._schedule(state, now)
+        delay = rules.crawl_delay if rules is not None and state.robots else None
+        if delay is not None and delay > state.delay:
+            state.delay = state.proof.delay = delay
+            state.proof.least_gap = None  # the gaps before were under another promise
+            if state.last_departure is not None:
+                self._space(state, state.last_departure)
+        self._schedule(state, now)
 
     # -- when to come back --------------------------------------------------------------------------
 
     def _schedule(self, state: Host, now: float) -> None:
         """Put a host where it belongs in the agendas: at its next admission, or out of them."""
-        open_ = state.down or state.free()
-        due = now if state.down else max(state.earliest(), now)
-        if state.waiters and open_ and (state.down or not state.parked or state.waiters[0].exempt):
-            self._urgent.put(state, due)
-        else:
+        down = state.down
+        open_ = down or state.free()
+        known = down or not state.parked
+        if open_ and state.waiters and (known or state.waiters[0].exempt):
+            self._urgent.put(state, now if down else state.earliest(), now)
+        elif state in self._urgent.places:
             self._urgent.drop(state)
-        if state.queue and open_ and (state.down or not state.parked) and self._may_count(state):
-            self._pages.put(state, due)
-        else:
+        if open_ and known and state.queue and self._may_count(state):
+            self._pages.put(state, now if down else state.earliest(), now)
+        elif state in self._pages.places:
             self._pages.drop(state)
 
     def _may_count(self, state: Host) -> bool:
-        return self._limits.pages_left != 0 or state.queue[0][-1].counted
+        return not state.queue[0][0] or self._limits.pages_left != 0
 
     def wake_at(self, *, pages: bool = True) -> float | None:
         """When `next` is worth another call if nothing is reported before; None: only after a report."""

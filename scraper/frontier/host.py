@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +15,13 @@ Entry = tuple[bool, int, int, int, Request]  # not counted, -priority, depth, nu
 class Permit:
     """The right to send one request once. `waiter` is told of it instead of a worker, when there is one."""
 
-    __slots__ = ("departed", "host", "released", "request", "waiter")
+    __slots__ = ("boarding", "departed", "host", "released", "request", "waiter")
 
     def __init__(self, host: Host, request: Request, waiter: Waiter | None = None) -> None:
         self.host = host
         self.request = request
         self.waiter = waiter
+        self.boarding = True  # until its headers are out
         self.departed = False
         self.released = False
 
@@ -60,7 +60,8 @@ class Host:
 
     __slots__ = (
         "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out", "pages",
-        "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "trips", "waiters",
+        "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "tried", "trips",
+        "waiters",
     )  # fmt: skip
 
     def __init__(self, name: str, delay: float, per_host: int, robots: bool) -> None:
@@ -69,15 +70,16 @@ class Host:
         self.per_host = per_host
         self.robots = robots
         self.queue: list[Entry] = []
-        self.waiters: deque[Waiter] = deque()
+        self.waiters: list[Waiter] = []
         self.next_at = 0.0  # no departure before this
         self.rest_until = 0.0
         self.out = 0  # admitted and not released
-        self.boarding = 0  # admitted and not departed
+        self.boarding = 0  # admitted, and the headers not out
         self.pages = 0
         self.failures = 0  # connection failures in a row
         self.trips = 0  # rests of the breaker in a row
         self.strikes = 0  # rests asked for in a row
+        self.tried = False  # something was admitted since the last rest began: answers are news
         self.trial = False  # after the breaker's rest: one request at a time
         self.down = False
         self.parked = ""  # the origin whose robots.txt it waits for
@@ -91,5 +93,5 @@ class Host:
         return self.boarding == 0 or self.delay == 0
 
     def earliest(self) -> float:
-        """When the next may be admitted."""
-        return max(self.next_at, self.rest_until)
+        """When the next may be admitted, and depart."""
+        return self.next_at if self.next_at > self.rest_until else self.rest_until

@@ -1,14 +1,14 @@
 """What a page led to: links checked against scope, depth and the seen set before a Request exists.
 
-A link costs one dictionary lookup when the same href was met before in the same folder: whatever came of
-it then (queued, known, out of scope) holds for good, so only the verdict is remembered.
+A link costs one dictionary lookup when the same href was met before in the same folder and what came of it
+holds for good: no URL, out of scope, known (a page that was taken is known from then on). What depends on
+the page (its depth), or may yet become known in another way, is not remembered.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable
-from itertools import islice
 
 from url import URL
 
@@ -19,8 +19,9 @@ from ..response import Follow
 from ..settings import Settings
 from .scope import Scope, suspicious
 
-OK, DUPLICATE = Reason.OK, Reason.DUPLICATE  # an enumeration's member is slow to look up
-MEMO_SIZE = 50_000  # hrefs; about 6 MB
+DUPLICATE = Reason.DUPLICATE  # an enumeration's member is slow to look up
+MEMO_SIZE = 50_000  # hrefs and folders; about 6 MB
+LONGEST_KEPT = 512  # characters of an href that is remembered
 
 
 class Intake:
@@ -47,26 +48,27 @@ class Intake:
         return taken
 
     def links(self, page: Request, links: Iterable[Request | Follow]) -> list[Request]:
-        """Requests for what a page led to, each once and none that is known."""
+        """Requests for what a page led to, each once and none that is known. The caller queues them all.
+
+        Of more than `max_links` the first ones are looked at.
+        """
         taken: list[Request] = []
         known: set[int] = set()
-        parent = page.fingerprint
-        number = 0
+        left = self._max_links
+        fields = {
+            "depth": page.depth + 1, "parent": page.fingerprint, "scope": page.scope, "referer": page.url,
+            "seed": False, "counted": False, "tries": 0, "due": 0.0, "hops": (),
+        }  # fmt: skip
         for link in links:
-            left = self._max_links - number
-            if left <= 0:
-                self.drops[Reason.TOO_MANY_LINKS] += len(link) if isinstance(link, Follow) else 1
-                continue
-            number += len(link) if isinstance(link, Follow) else 1
-            fields = {
-                "depth": page.depth + 1, "parent": parent, "scope": page.scope,
-                "referer": page.url, "seed": False,
-            }  # fmt: skip
+            number = len(link) if isinstance(link, Follow) else 1
+            if number > left:
+                self.drops[Reason.TOO_MANY_LINKS] += number - left
             if isinstance(link, Follow):
-                self.drops[Reason.TOO_MANY_LINKS] += max(0, len(link) - left)
-                self._follow(link.with_(**fields), taken, known, left)
-            else:
+                hrefs = link.hrefs if number <= left else link.hrefs[:left]
+                self._follow(hrefs, link.base, link.template.replace(**fields), taken, known)
+            elif left:
                 self._consider(link.replace(**fields), taken, known)
+            left = max(0, left - number)
         return taken
 
     def moved(self, page: Request, target: Request) -> Request | None:
@@ -76,75 +78,101 @@ class Intake:
         return target if self._scope.accepts(target.url, target.host, page.scope) else None
 
     def _consider(self, request: Request, taken: list[Request], known: set[int]) -> None:
-        reason = self._reason(request.url, request.scope, request.depth, request.seed)
         mark = request.fingerprint
-        if reason is None and not request.again and (mark in self._seen or mark in known):
-            reason = Reason.DUPLICATE
-        if reason is not None:
+        reason, _ = self._reason(request.url, mark, request, not request.again and mark in known)
+        if reason is None:
+            known.add(mark)
+            taken.append(request)
+        else:
             self.drops[reason] += 1
-            return
-        known.add(mark)
-        taken.append(request)
 
-    def _follow(self, follow: Follow, taken: list[Request], known: set[int], most: int) -> None:
+    def _follow(
+        self, hrefs: list[str], base: str, template: Request, taken: list[Request], known: set[int]
+    ) -> None:
         """O(1) for an href met before in this folder, one URL join for a new one."""
-        template = follow.template
-        if template.again or template.key or template.session or template.method != "GET":
-            for request in islice(follow, most):
-                self._consider(request, taken, known)
+        try:
+            parsed = urls.parse(base)
+        except urls.BadURL as error:
+            self.drops[error.reason] += len(hrefs)
             return
-        base = follow.base
-        folder = base[: base.rfind("/", 0, base.find("?") if "?" in base else None) + 1]
-        memo = self._folder(folder, template.scope)
-        parsed = None
+        plain = not (template.again or template.key or template.session or template.body is not None)
+        memo = self._folder(str(parsed), template.scope) if plain and template.method == "GET" else None
+        met = set() if template.again else known  # one that is asked for again is still asked for once here
         duplicates = 0
-        for href in follow.hrefs if len(follow) <= most else follow.hrefs[:most]:
+        for href in hrefs:
             cut = href.find("#")
-            if cut >= 0:
-                href = href[:cut]  # many links of a page go to places on one other page
-            verdict = memo.get(href)
+            if cut > 0 and href[cut - 1] > " ":  # a space there is stripped at the end, and escaped before "#"
+                href = href[:cut]  # many links of a page lead to places on one other page
+            verdict = memo.get(href) if memo is not None else None
             if verdict is None:
-                if parsed is None:
-                    parsed = urls.parse(base)
-                verdict, lasting = self._new(href, parsed, template, taken, known)
-                if lasting and href[:1] not in ("", "?"):  # those depend on the page, not the folder
-                    memo[href] = verdict
+                verdict, lasting = self._new(href, parsed, template, taken, met)
+                if lasting and memo is not None and _same_in_folder(href):
+                    memo[href] = verdict or Reason.DUPLICATE
                     self._memo_size += 1
             if verdict is DUPLICATE:
                 duplicates += 1
-            elif verdict is not OK:
+            elif verdict is not None:
                 self.drops[verdict] += 1
-        self.drops[DUPLICATE] += duplicates
+        if duplicates:
+            self.drops[Reason.DUPLICATE] += duplicates
+        if met is not known:
+            known |= met
 
     def _new(
         self, href: str, base: URL, template: Request, taken: list[Request], known: set[int]
-    ) -> tuple[Reason, bool]:
-        """What becomes of an href, and whether the same would become of it on any later page."""
+    ) -> tuple[Reason | None, bool]:
+        """Why an href is left out, None when it is taken; and whether it will be left out from now on."""
         try:
             url = urls.canonical(href, base)
         except urls.BadURL as error:
             return error.reason, True
-        mark = urls.fingerprint(url)
-        if mark in self._seen or mark in known:
-            return DUPLICATE, True
-        reason = self._reason(url, template.scope, template.depth, seed=False)
-        if reason is not None:
-            return reason, reason is not Reason.TOO_DEEP
-        known.add(mark)
-        taken.append(template.replace(url=url))
-        return OK, False  # the next time it is met, it is a duplicate
+        if template.key:
+            mark = template.fingerprint
+        else:
+            mark = urls.fingerprint(url, template.method, template.body, template.session)
+        reason, lasting = self._reason(url, mark, template, mark in known)
+        if reason is None:
+            known.add(mark)
+            taken.append(template.replace(url=url))
+        return reason, lasting
 
-    def _reason(self, url: str, label: str, depth: int, seed: bool) -> Reason | None:
-        if not self._scope.accepts(url, urls.netloc(url), label):
-            return Reason.OUT_OF_SCOPE
-        if self._max_depth and depth > self._max_depth:
-            return Reason.TOO_DEEP
-        if self._traps and not seed and suspicious(url):
-            return Reason.OUT_OF_SCOPE
-        return None
+    def _reason(self, url: str, mark: int, request: Request, known: bool) -> tuple[Reason | None, bool]:
+        """Why a URL is left out, and whether it always will be: so ordered that what is lasting comes first."""
+        if not self._scope.accepts(url, urls.netloc(url), request.scope):
+            return Reason.OUT_OF_SCOPE, True
+        if known or (mark in self._seen and not request.again):
+            return Reason.DUPLICATE, True
+        if self._max_depth and request.depth > self._max_depth:
+            return Reason.TOO_DEEP, False
+        if self._traps and not request.seed and suspicious(url):
+            return Reason.OUT_OF_SCOPE, False  # unless it becomes known in another way
+        return None, True
 
-    def _folder(self, folder: str, label: str) -> dict[str, Reason]:
-        if self._memo_size > MEMO_SIZE:
-            self._memo.clear()
-            self._memo_size = 0
-        return self._memo.setdefault((folder, label), {})
+    def _folder(self, base: str, label: str) -> dict[str, Reason]:
+        """The verdicts of a folder, by the base URL of a page in it."""
+        end = base.find("?")
+        folder = base[: base.rfind("/", 0, end if end >= 0 else len(base)) + 1]
+        memo = self._memo.get((folder, label))
+        if memo is None or self._memo_size > MEMO_SIZE:
+            if self._memo_size > MEMO_SIZE:
+                self._memo.clear()
+                self._memo_size = 0
+            memo = self._memo[folder, label] = {}
+            self._memo_size += 1
+        return memo
+
+
+def _same_in_folder(href: str) -> bool:
+    """Whether an href is short and means the same on every page of a folder.
+
+    Not "", "?x" and "#x", which depend on the page; so does "http:?x" (WHATWG URL 4.4, a special scheme
+    without slashes is relative), and tabs, line breaks and spaces before them are ignored.
+    """
+    if len(href) > LONGEST_KEPT or not _is_path(href):
+        return False
+    _, colon, rest = href.partition(":")
+    return not colon or _is_path(rest)
+
+
+def _is_path(text: str) -> bool:
+    return text[:1] > " " and text[0] not in "?#"

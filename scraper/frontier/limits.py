@@ -20,7 +20,7 @@ class Limits:
     def pages_left(self) -> int | None:
         """Places left under `max_pages`; None when there is no limit."""
         most = self._settings.max_pages
-        return most - self.pages if most else None
+        return max(0, most - self.pages) if most else None
 
     def reserve(self) -> bool:
         """Take one place under `max_pages`; False when there is none."""
@@ -41,7 +41,7 @@ class Limits:
     def take_items(self, number: int) -> int:
         """How many of so many items may be kept."""
         most = self._settings.max_items
-        kept = min(number, most - self.items) if most else number
+        kept = min(number, max(0, most - self.items)) if most else number
         self.items += kept
         return kept
 

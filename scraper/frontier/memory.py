@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 
@@ -18,7 +19,7 @@ class MemoryStore:
         self.seen: set[int] = set()
         self._clock = clock
         self._max_wait = max_wait
-        self._fresh: list[Request] = []
+        self._fresh: deque[Request] = deque()
         self._later: list[tuple[float, int, Request]] = []
         self._number = 0
         self._pending = 0
@@ -64,9 +65,9 @@ class MemoryStore:
             self._fresh.append(heappop(self._later)[2])
 
     def _take(self, limit: int) -> list[Lease]:
-        taken, self._fresh = self._fresh[:limit], self._fresh[limit:]
         hosts: dict[str, list[Request]] = {}
-        for request in taken:
+        for _ in range(min(limit, len(self._fresh))):
+            request = self._fresh.popleft()
             hosts.setdefault(request.host, []).append(request)
         return [Lease(host, requests) for host, requests in hosts.items()]
 

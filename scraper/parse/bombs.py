@@ -10,7 +10,7 @@ attributes of one element take 0.15 s, quadratic too; so does text between comme
 sends to a thread what could). Only what it names is read tag by tag, by a tokenizer in one linear
 regex and a model of the parser's stack that closes nothing a parser would keep open. What the counts cannot
 see is '>' quoted inside the attributes of one huge tag: below LARGE that costs at most about a second, above
-it every tag is looked at.
+it every tag of a page with such a '>' is looked at.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGE = 256 * 1024  # bytes; about 3 ms of parsing
 MANY = 8_000  # tags; nested as deep as they go they cost 70 ms
 TAGS = 20_000  # tags; nested they cost 0.5 s
 FEW = 1_250  # tags; however they are mixed they open fewer than NODES again
-DEEP = 50_000  # tags that are no inline element with only text; nested they cost 3 s
+DEEP = 50_000  # tags; nested they cost 3 s
 SAMPLE = 4096  # bytes, of every 8 times as many
 GAP = 16 * 1024  # bytes without '>' hold about 4,000 attributes: 25 ms
 
@@ -38,6 +38,10 @@ _TEXT_ONLY = (
 )
 _FORMAT_LEAF = re.compile(rb"<(" + _FORMAT_NAME + rb")(?=[\t\n\f\r /])" + _TEXT_ONLY)
 _INLINE_LEAF = re.compile(rb"<(a|b|code|em|i|small|span|strong|sub|sup|td|th)" + _TEXT_ONLY)
+_LEAF = re.compile(
+    rb"<([a-zA-Z][a-zA-Z0-9]*+)" + _TEXT_ONLY + rb"|<(?:br|hr|img|input|link|meta|wbr)(?:[ /][^<>\"']*+)?+>"
+)
+_HIDDEN = re.compile(rb"=[\t\n\f\r ]*+(?:\"[^\">]*+>|'[^'>]*+>)")  # a '>' that ends no tag
 _RAW_TEXT = b"|".join(name + rb"(?=[\t\n\f\r />])[^>]*+(?:[^<]++|<(?!/" + name + rb"))*+" for name in sorted(RAW))
 # A page whose tags have few attributes, raw text and comments passed over.
 _FEW = re.compile(
@@ -61,34 +65,51 @@ def suspicious(html: bytes) -> bool:
     size = len(html)
     tags = html.count(b"<")
     if tags > TAGS:
-        tags = _can_nest(html, tags)
-        if tags > DEEP:
+        looking, open_ = _can_nest(html, tags)
+        if looking * open_ > DEEP * DEEP:
             return True
+        tags = looking
     if tags > FEW and _unclosed(html, NODES // tags) * tags > NODES:
         return True
-    if size > LARGE:
+    if size > LARGE and _HIDDEN.search(html) is not None:
         return _FEW.match(html) is None
     return size > 2 * GAP and any(html.find(b">", place, place + GAP) < 0 for place in range(0, size - GAP, GAP))
 
 
-def _can_nest(html: bytes, tags: int) -> int:
-    """About how many tags can nest, and a quarter more: those that are no inline element with only text.
+def _can_nest(html: bytes, tags: int) -> tuple[int, int]:
+    """About how many tags look up the stack, how many can be open at once, and a quarter more of each.
 
-    Told from samples at random places, which nobody can prepare for.
+    Inline elements with only text look nothing up; elements that are closed with nothing open inside do not
+    add to the depth. Told from samples at random places, which nobody can prepare for.
     """
-    before = after = 0
+    before = looking = left = 0
     for place in range(0, len(html), 8 * SAMPLE):
         start = place + randrange(7 * SAMPLE)
         part = html[start : start + SAMPLE]
         before += part.count(b"<")
-        after += _INLINE_LEAF.sub(b"", part).count(b"<")
-    return min(tags, tags * 5 * after // (4 * before)) if before else tags
+        part = _INLINE_LEAF.sub(b"", part)
+        looking += part.count(b"<")
+        for _ in range(4):
+            part, found = _LEAF.subn(b"", part)
+            if not found:
+                break
+        left += part.count(b"<")
+    if not before:
+        return tags, tags
+    return min(tags, tags * 5 * looking // (4 * before)), min(tags, tags * 5 * left // (4 * before))
 
 
 def _unclosed(html: bytes, enough: int) -> int:
     """At most how many formatting elements are open at once, counted as closely as `enough` needs."""
     count = len(_FORMAT_TAG.findall(html))
-    return count - len(_FORMAT_LEAF.findall(html)) if count > enough else count
+    if count > enough:
+        count -= len(_FORMAT_LEAF.findall(html))
+    for _ in range(3):  # a closed one may hold others that are closed
+        if count <= enough:
+            break
+        html = _LEAF.sub(b"", html)
+        count = len(_FORMAT_TAG.findall(html))
+    return count
 
 
 def check(html: bytes) -> None:

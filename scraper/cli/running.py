@@ -1,0 +1,134 @@
+"""Runs a crawl that was checked: loop, signals, progress, log lines, summary, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from typing import Any
+
+from ..crawl import Crawl
+from ..folder import RunFolder
+from ..outputs import Output
+from ..outputs.registry import STDOUT, expand, open_output
+from ..program import variables
+from ..run import Report, Run
+from .crawl import Plan
+from .progress import Progress
+from .summary import Told, summary
+from .terminal import Printed, Terminal, logged
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def execute(plan: Plan) -> int:
+    """Make the run folder, crawl, and tell how it went; gives the exit code. Raises UsageError, ScraperError."""
+    terminal = Terminal()
+    if STDOUT in plan.outputs and sys.stdout.isatty():
+        terminal.live = False  # items scroll by there: no line can be drawn anew
+    started = time.time()
+    folder = RunFolder.make(plan.root, plan.spider.name, started)
+    outputs = list(_opened(plan, folder.run, started))
+    run = Run(plan.spider, plan.settings, folder=folder, outputs=outputs, alarm=True)
+    with ExitStack() as during:
+        during.callback(terminal.clear)
+        during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet))
+        during.enter_context(_prints(terminal, items=STDOUT in plan.outputs))
+        loop = during.enter_context(_runner())
+        report = loop.run(_crawl(run, terminal, quiet=plan.quiet))
+    if not plan.quiet or report.exit_code:
+        told = Told.of(report.as_data())
+        for each in summary(told, run.folder, terminal.width, colour=terminal.live):
+            terminal.line(each)
+    return report.exit_code
+
+
+def _opened(plan: Plan, run: str, started: float) -> Iterator[tuple[str, Output]]:
+    names = variables(plan.spider.name, run, started)
+    for path in plan.outputs:
+        opened = open_output(path, append=plan.append, variables=names, csv_safe=plan.settings.csv_safe)
+        yield expand(path, names), opened
+
+
+async def _crawl(run: Run, terminal: Terminal, *, quiet: bool) -> Report:
+    interrupts = Interrupts(terminal, run.settings.grace)
+    interrupts.listen(asyncio.get_running_loop())
+    run.started.append(interrupts.attach)
+    progress = Progress(terminal)
+    run.started.append(progress.attach)
+    ticking = None if quiet else asyncio.create_task(progress.run())
+    try:
+        return await run.execute()
+    finally:
+        if ticking is not None:
+            ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticking
+
+
+class Interrupts:
+    """The first signal ends the crawl in good order, the second at once, the third ends the process.
+
+    `grace` is the seconds that requests in flight may still take.
+    """
+
+    def __init__(self, terminal: Terminal, grace: float) -> None:
+        self._terminal = terminal
+        self._grace = grace
+        self._crawl: Crawl | None = None
+        self._number = 0
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear of the signals that end a process, but for those it was started to ignore (nohup)."""
+        for name in ENDING:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self, number)
+
+    def attach(self, crawl: Crawl) -> None:
+        """The crawl to be stopped; at once when the signal came before it existed."""
+        self._crawl = crawl
+        if self._number:
+            self._stop(crawl)
+
+    def _stop(self, crawl: Crawl) -> None:
+        crawl.stop("interrupted", resumable=True, grace=self._grace)
+
+    def __call__(self, number: signal.Signals) -> None:
+        """A signal has come."""
+        self._number += 1
+        name = number.name
+        if self._number == 1:
+            self._terminal.line(
+                f"{name}: finishing what is out, {self._grace:g} s at most; once more ends the crawl at once"
+            )
+            if self._crawl is not None:
+                self._stop(self._crawl)
+        elif self._number == 2:
+            self._terminal.line(f"{name}: ending now; once more kills the process")
+            if self._crawl is not None:
+                self._crawl.abandon()
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+def _runner() -> asyncio.Runner:
+    """On uvloop when it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+@contextmanager
+def _prints(terminal: Terminal, *, items: bool) -> Iterator[None]:
+    """A spider's own `print`: beside the drawn line, and to standard error where items go to standard output."""
+    to: Any = sys.stderr if items else sys.stdout
+    with redirect_stdout(Printed(terminal, to)):
+        yield

@@ -1,0 +1,137 @@
+"""Standard error as a person sees it: lines above, and on a terminal one line below that is drawn anew."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+ERASE = "\r\x1b[K"
+NARROWEST = 20
+
+
+class Terminal:
+    """Writes to standard error; a reader that goes away costs the text, never the crawl."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self.live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._drawn = ""
+        self._lock = threading.RLock()  # log lines may come from threads
+
+    @property
+    def width(self) -> int:
+        """Columns, 80 where there is no terminal."""
+        return columns(self._stream)
+
+    def line(self, text: str) -> None:
+        """Write whole lines above the one that is drawn."""
+        with self._lock:
+            erase = ERASE if self._drawn else ""
+            self._write(f"{erase}{text}\n{self._drawn}")
+
+    def draw(self, text: str) -> None:
+        """Draw the lowest line anew; nothing where it cannot be erased again."""
+        if self.live:
+            with self._lock:
+                self._drawn = text
+                self._write(ERASE + text)
+
+    def clear(self) -> None:
+        """Take the lowest line away."""
+        with self._lock:
+            if self._drawn:
+                self._drawn = ""
+                self._write(ERASE)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # closed, or its reader has left
+            self.live = False
+
+
+class TerminalLog(logging.Handler):
+    """Log records as plain lines: time, level when it matters, message; free of control characters."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, and the trace of its exception."""
+        from ..logs import clean
+
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level = f"{record.levelname.lower()} " if record.levelno != logging.INFO else ""
+        name = record.name.removeprefix("scraper.spider.")
+        source = f"{name}: " if name != record.name else ""
+        self._terminal.line(f"{at} {level}{source}{clean(record.getMessage())}")
+        if record.exc_info and record.exc_info[1] is not None:
+            for part in "".join(traceback.format_exception(record.exc_info[1])).splitlines():
+                self._terminal.line(clean(part))
+
+
+@contextmanager
+def logged(terminal: Terminal, level: str, *, quiet: bool = False) -> Iterator[None]:
+    """What the project's own loggers say goes to the terminal, from a level on; the root stays untouched.
+
+    `quiet` keeps what is no warning from the terminal, and not from the run's log file.
+    """
+    logger = logging.getLogger("scraper")
+    before, spread = logger.level, logger.propagate
+    handler = TerminalLog(terminal)
+    if quiet:
+        handler.setLevel(logging.WARNING)
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        logger.propagate = spread
+
+
+class Printed(io.TextIOBase):
+    """Standard output for a spider's `print`: never into the drawn line, and never among items."""
+
+    def __init__(self, terminal: Terminal, inner: TextIO) -> None:
+        self._terminal = terminal
+        self._inner = inner
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Clear the drawn line, then write; the next tick draws it again."""
+        self._terminal.clear()
+        self._inner.write(text)
+        self._inner.flush()
+        return len(text)
+
+    def fileno(self) -> int:
+        """The descriptor below."""
+        return self._inner.fileno()
+
+    def isatty(self) -> bool:
+        """As the stream below."""
+        return self._inner.isatty()
+
+
+def columns(stream: TextIO) -> int:
+    """The width of the terminal that a stream is; 80 when it is none."""
+    try:
+        return max(NARROWEST, os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return 80

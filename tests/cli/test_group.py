@@ -1,0 +1,75 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scraper.cli import main
+from scraper.cli.group import COMMANDS
+from tests.cli.command import environment
+
+HEAVY = ("aiohttp", "selectolax", "rich", "publicsuffixlist", "IPython", "uvloop")
+LOADED = """
+import sys
+from scraper.cli import main
+code = main(sys.argv[1:])
+heavy = [name for name in {heavy} if name in sys.modules]
+sys.exit(f"imported {{heavy}}" if heavy else code)
+"""
+
+
+@pytest.mark.parametrize("word", ["--help", "--version", "list", "settings", "version"])
+def test_what_only_tells_imports_nothing_heavy(word: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOADED.format(heavy=HEAVY), word]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or word == "list"
+
+
+def test_help_is_there_at_once(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "scraper", "--help"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            check=True,
+        )
+        times.append(time.perf_counter() - begun)
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], env=environment(), check=True)
+    bare = time.perf_counter() - begun
+    assert min(times) - bare < 0.15
+
+
+def test_every_command_of_the_table_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        assert f"scraper {name}" in capsys.readouterr().out
+
+
+def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["craw"]) == 2
+    assert capsys.readouterr().err == "error: no command 'craw'; did you mean 'crawl'?\n"
+    assert main(["zzz"]) == 2
+    assert "there are crawl, list" in capsys.readouterr().err
+
+
+def test_a_misspelt_option_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "http://a.example/", "--header"]) == 2
+    assert "'--headers'" in capsys.readouterr().err
+    assert main(["--hepl"]) == 2
+    assert capsys.readouterr().err == "error: no option '--hepl'; did you mean '--help'?\n"
+
+
+def test_a_missing_word_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch"]) == 2
+    told = capsys.readouterr().err
+    assert told == "error: missing argument 'URL'\n"

@@ -1,0 +1,316 @@
+"""What every store promises. A new store is one line of STORES."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scraper.clock import Clock, FastClock
+from scraper.frontier.memory import MemoryStore
+from scraper.frontier.store import Batch, Finished, Lease, Recovered, Store
+from scraper.outcome import End, Outcome, retry
+from scraper.reasons import Reason
+from scraper.request import Request, raw
+
+MAX_WAIT = 600.0  # seconds
+FAST = 1000.0  # a minute in 60 ms
+STORES: dict[str, Callable[[Clock], Store]] = {
+    "memory": lambda clock: MemoryStore(clock, max_wait=MAX_WAIT),
+}
+
+
+@pytest.fixture(params=STORES)
+async def made(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Store, Clock]]:
+    clock = FastClock(FAST)
+    store = STORES[request.param](clock)
+    await store.open()
+    async with asyncio.timeout(5):
+        yield store, clock
+    await store.close()
+
+
+@pytest.fixture
+def store(made: tuple[Store, Clock]) -> Store:
+    return made[0]
+
+
+@pytest.fixture
+def clock(made: tuple[Store, Clock]) -> Clock:
+    return made[1]
+
+
+def pages(number: int, host: str = "h.example", **fields: float) -> list[Request]:
+    return [raw(url=f"http://{host}/{i}", **fields) for i in range(number)]
+
+
+def done(requests: Sequence[Request], end: End = End.DONE) -> list[Outcome]:
+    return [Outcome(request=request, end=end) for request in requests]
+
+
+async def claimed(store: Store, limit: int = 100) -> list[Request]:
+    lent = await store.claim(limit)
+    assert isinstance(lent, list)
+    return [request for lease in lent for request in lease.requests]
+
+
+async def seeded(store: Store, *requests: Request) -> None:
+    store.add(requests)
+    await store.commit(Batch(added=requests, seeds_done=True))
+
+
+def marks(requests: Sequence[Request]) -> Counter[tuple[str, int]]:
+    return Counter((request.url, request.tries) for request in requests)
+
+
+def waits(task: asyncio.Task[list[Lease] | Finished]) -> bool:
+    return not task.done()
+
+
+async def settled(clock: Clock, seconds: float = 20.0) -> None:
+    """Let whatever can happen happen."""
+    await clock.sleep(seconds)
+
+
+@pytest.mark.parametrize("name", STORES)
+async def test_a_new_store_has_nothing_to_tell(name: str) -> None:
+    store = STORES[name](Clock())
+    assert await store.open() == Recovered()
+    await store.close()
+
+
+async def test_what_is_added_is_seen_and_can_be_claimed_once(store: Store) -> None:
+    store.add(pages(3))
+    assert all(request.fingerprint in store.seen for request in pages(3))
+    assert raw(url="http://h.example/9").fingerprint not in store.seen
+    assert await claimed(store) == pages(3)
+    store.add(pages(1, "other.example"))
+    assert await claimed(store) == pages(1, "other.example")
+
+
+async def test_a_lease_holds_requests_of_one_host_in_their_order(store: Store) -> None:
+    for a, b in zip(pages(5, "a.example"), pages(5, "b.example"), strict=True):
+        store.add((a, b))
+    lent = await store.claim(100)
+    assert isinstance(lent, list)
+    assert {lease.host: list(lease.requests) for lease in lent} == {
+        "a.example": pages(5, "a.example"),
+        "b.example": pages(5, "b.example"),
+    }
+    assert len({lease.host for lease in lent}) == len(lent)
+
+
+async def test_no_more_is_lent_than_was_asked_for(store: Store) -> None:
+    store.add(pages(7, "a.example") + pages(4, "b.example"))
+    parts = [await claimed(store, 3) for _ in range(4)]
+    assert [len(part) for part in parts] == [3, 3, 3, 2]
+    everything = [request for part in parts for request in part]
+    assert [r for r in everything if r.host == "a.example"] == pages(7, "a.example")
+    assert [r for r in everything if r.host == "b.example"] == pages(4, "b.example")
+
+
+async def test_a_claim_waits_for_work_and_wakes_when_there_is_some(store: Store, clock: Clock) -> None:
+    claim = asyncio.ensure_future(store.claim(10))
+    await settled(clock)
+    assert waits(claim)
+    store.add(pages(1))
+    lent = await claim
+    assert isinstance(lent, list)
+    assert list(lent[0].requests) == pages(1)
+
+
+async def test_a_cancelled_claim_takes_nothing_along(store: Store, clock: Clock) -> None:
+    claim = asyncio.ensure_future(store.claim(10))
+    await settled(clock)
+    claim.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claim
+    store.add(pages(1))
+    assert await claimed(store) == pages(1)
+
+
+async def test_what_is_due_later_comes_at_its_time_and_in_its_order(store: Store, clock: Clock) -> None:
+    start = clock.wall()
+    late, later = raw(url="http://h.example/1", due=start + 30), raw(url="http://h.example/2", due=start + 60)
+    await seeded(store, later, late)
+    assert await claimed(store) == [late]
+    assert start + 30 <= clock.wall()
+    assert await claimed(store) == [later]
+    assert start + 60 <= clock.wall()
+
+
+async def test_what_is_due_sooner_wakes_a_claim_that_waits_for_what_is_due_later(
+    store: Store, clock: Clock
+) -> None:
+    start = clock.wall()
+    await seeded(store, raw(url="http://h.example/1", due=start + 500))
+    claim = asyncio.ensure_future(store.claim(10))
+    await settled(clock)
+    soon = raw(url="http://h.example/2", due=clock.wall() + 30)
+    store.add((soon,))
+    lent = await claim
+    assert isinstance(lent, list)
+    assert list(lent[0].requests) == [soon]
+    assert clock.wall() < start + 400
+
+
+async def test_what_waits_does_not_hold_up_what_is_due(store: Store, clock: Clock) -> None:
+    await seeded(store, raw(url="http://h.example/later", due=clock.wall() + 500), *pages(2))
+    assert await claimed(store) == pages(2)
+
+
+async def test_an_empty_crawl_is_finished_when_its_seeds_are(store: Store, clock: Clock) -> None:
+    claim = asyncio.ensure_future(store.claim(10))
+    await settled(clock)
+    assert waits(claim)
+    await store.commit(Batch(seeds_done=True))
+    assert await claim == Finished()
+    assert await store.claim(10) == Finished()
+
+
+async def test_it_is_finished_only_when_everything_is_committed(store: Store, clock: Clock) -> None:
+    await seeded(store, *pages(2))
+    first, second = await claimed(store)
+    claim = asyncio.ensure_future(store.claim(10))
+    for request in (first, second):
+        await settled(clock)
+        assert waits(claim)
+        await store.commit(Batch(outcomes=done([request])))
+    assert await claim == Finished()
+
+
+async def test_it_is_not_finished_while_seeds_may_come(store: Store, clock: Clock) -> None:
+    store.add(pages(1))
+    await store.commit(Batch(added=pages(1)))
+    await store.commit(Batch(outcomes=done(await claimed(store))))
+    claim = asyncio.ensure_future(store.claim(10))
+    await settled(clock)
+    assert waits(claim)
+    await store.commit(Batch(seeds_done=True))
+    assert await claim == Finished()
+
+
+async def test_seeds_stay_done(store: Store) -> None:
+    await seeded(store, *pages(1))
+    await store.commit(Batch(outcomes=done(await claimed(store)), seeds_done=False))
+    assert await store.claim(10) == Finished()
+
+
+async def test_links_are_work_before_their_page_is_committed(store: Store) -> None:
+    await seeded(store, *pages(1))
+    page = await claimed(store)
+    link = raw(url="http://h.example/link")
+    store.add((link,))
+    assert await claimed(store) == [link]
+    await store.commit(Batch(outcomes=done(page), added=(link,)))
+    await store.commit(Batch(outcomes=done([link])))
+    assert await store.claim(10) == Finished()
+
+
+async def test_a_retry_is_the_same_request_once_more(store: Store, clock: Clock) -> None:
+    await seeded(store, *pages(1))
+    (request,) = await claimed(store)
+    again = request.replace(tries=1, due=clock.wall() + 60)
+    store.add((again,))
+    await store.commit(Batch(outcomes=[retry(request, again.due, Reason.RESET)], added=(again,)))
+    assert await claimed(store) == [again]
+    assert clock.wall() >= again.due
+    await store.commit(Batch(outcomes=done([again], End.FAILED)))
+    assert await store.claim(10) == Finished()
+
+
+async def test_a_redirect_is_answered_when_its_target_is(store: Store, clock: Clock) -> None:
+    await seeded(store, *pages(1))
+    (request,) = await claimed(store)
+    target = raw(url="http://h.example/target", counted=True)
+    store.add((target,))
+    await store.commit(
+        Batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=target)], added=(target,))
+    )
+    assert target.fingerprint in store.seen
+    assert await claimed(store) == [target]
+    claim = asyncio.ensure_future(store.claim(10))
+    await settled(clock)
+    assert waits(claim)
+    await store.commit(Batch(outcomes=done([target], End.DROPPED)))
+    assert await claim == Finished()
+
+
+async def test_a_redirect_to_itself_is_another_visit(store: Store) -> None:
+    await seeded(store, *pages(1))
+    (request,) = await claimed(store)
+    store.add((request,))
+    await store.commit(
+        Batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=request)], added=(request,))
+    )
+    await store.commit(Batch(outcomes=done(await claimed(store))))
+    assert await store.claim(10) == Finished()
+
+
+async def test_it_ends_resumable_when_only_work_of_another_day_is_left(store: Store, clock: Clock) -> None:
+    due = clock.wall() + 2 * MAX_WAIT
+    await seeded(store, raw(url="http://h.example/later", due=due), *pages(1))
+    now = await claimed(store)
+    claim = asyncio.ensure_future(store.claim(10))
+    await settled(clock)
+    assert waits(claim)
+    await store.commit(Batch(outcomes=done(now)))
+    assert await claim == Finished(resumable=True, due=due)
+
+
+async def test_it_waits_for_work_within_max_wait(store: Store, clock: Clock) -> None:
+    soon = raw(url="http://h.example/soon", due=clock.wall() + MAX_WAIT / 4)
+    await seeded(store, soon)
+    assert await claimed(store) == [soon]
+
+
+async def test_a_process_that_keeps_up_loses_no_lease(store: Store) -> None:
+    await seeded(store, *pages(2))
+    lent = await store.claim(10)
+    assert isinstance(lent, list)
+    assert not await store.renew([lease.token for lease in lent])
+    assert not await store.commit(Batch(outcomes=done(pages(2))))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(tuple(STORES.values())),
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(("done", "link", "retry", "moved"))), max_size=30),
+    st.integers(1, 7),
+)
+async def test_every_request_is_lent_as_often_as_it_was_added(
+    make: Callable[[Clock], Store], work: list[tuple[int, str]], limit: int
+) -> None:
+    store = make(FastClock(1e6))
+    await store.open()
+    store.add(pages(5))
+    await store.commit(Batch(added=pages(5), seeds_done=True))
+    added, lent, plan = marks(pages(5)), Counter[tuple[str, int]](), list(work)
+    async with asyncio.timeout(5):
+        while not isinstance(got := await store.claim(limit), Finished):
+            requests = [request for lease in got for request in lease.requests]
+            assert len(requests) <= limit
+            lent += marks(requests)
+            outcomes, new = [], list[Request]()
+            for request in requests:
+                number, end = plan.pop() if plan else (0, "done")
+                if end == "retry":
+                    new.append(request.replace(tries=request.tries + 1))
+                    outcomes.append(retry(request, 0.0, Reason.RESET))
+                elif end == "moved":
+                    new.append(request.replace(url=f"{request.url}-"))
+                    outcomes.append(Outcome(request=request, end=End.REDIRECTED, target=new[-1]))
+                else:
+                    new.extend(
+                        request.replace(url=f"{request.url}/{i}") for i in range(number if end == "link" else 0)
+                    )
+                    outcomes.append(Outcome(request=request, end=End.DONE))
+            store.add(new)
+            added += marks(new)
+            await store.commit(Batch(outcomes=outcomes, added=new))
+    assert lent == added
+    await store.close()
