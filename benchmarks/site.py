@@ -187,7 +187,7 @@ def _go_first() -> bool:
 
 @contextmanager
 def _process(command: list[str], core: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    with pinned(core):
+    with pinned(core, first=True):
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield child
