@@ -24,6 +24,7 @@ from .resolve import GuardedResolver
 
 MAX_LINE = 65_536  # bytes of one header line; servers with large cookies go beyond aiohttp's 8,190
 MAX_HEADERS = 512
+BUFFER = 2**18  # bytes of a body that are read before the socket is paused
 KEEPALIVE = 15.0  # seconds an idle connection is kept: shorter than what servers commonly keep
 
 REFUSED = frozenset({errno.ECONNREFUSED})
@@ -72,6 +73,7 @@ class Http:
             request_class=DepartingRequest,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            read_bufsize=BUFFER,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_line_size=MAX_LINE,
