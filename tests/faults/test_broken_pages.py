@@ -22,7 +22,7 @@ from tests.faults.web import Walk, hunt, page
 from tests.fetch.test_http import EXPECTED as RAW
 
 SETTINGS = {
-    "timeout": 4, "connect_timeout": 1.2, "header_timeout": 0.5, "min_rate": 500, "slow_after": 0.5,
+    "timeout": 8, "connect_timeout": 1.5, "header_timeout": 0.8, "min_rate": 500, "slow_after": 0.8,
     "max_body": 1_000_000, "max_wire": 2_000_000, "retries": 1, "scope": "any", "concurrency": 200, "per_host": 200,
     "hosts": {"*.raw.test": {"robots": False}, "nx.test": {"robots": False}},
 }  # fmt: skip
