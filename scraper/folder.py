@@ -153,6 +153,17 @@ class RunFolder:
         if keep:
             self._prune(keep)
 
+    def discard(self) -> None:
+        """Take back a run in which nothing happened."""
+        current = self.path.parent / "current"
+        with suppress(OSError):
+            if current.readlink().name == self.run:
+                current.unlink()
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):  # only when they are empty
+            self.path.parent.rmdir()
+            self.path.parent.parent.rmdir()
+
     def _prune(self, keep: int) -> None:
         latest = _target(self.path.parent / "latest")
         ended = [

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 
 from . import url as urls
-from .errors import FetchError, ItemError, Retry, Skip, SpiderError, Stop
+from .errors import FetchError, ItemError, Retry, SelectorError, Skip, SpiderError, Stop
 from .item import encode, is_item, rejected
 from .outcome import End, Outcome, dropped, failed
 from .reasons import Reason
@@ -119,6 +119,8 @@ class Pages:
             return self._done(request, got, stop=stop.reason or "the spider asked for it")
         except FetchError as error:
             return failed(request, error.reason, error.detail, links=got.links, where=frame(error))
+        except SelectorError as error:
+            return self._broken(request, Reason.CALLBACK_ERROR, error, got)
         except SpiderError as error:
             return self._broken(request, Reason.BAD_YIELD, error, got, at=_at(page.running))
         except CallbackHung as error:

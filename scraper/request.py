@@ -128,6 +128,8 @@ def _checked(
     unknown = rest.keys() - PLAIN
     if unknown:
         raise SpiderError(f"Request has no argument {sorted(unknown)[0]!r}")
+    if rest.get("browser"):
+        raise SpiderError("Request(browser=True) needs a browser transport, which this version does not have")
     content, content_type = _content(json, form, body)
     fields = dict(headers or {})
     if content_type and not any(name.lower() == "content-type" for name in fields):

@@ -207,12 +207,18 @@ class Response:
         """
         if sum(part is not None for part in (links, css, xpath)) > 1:
             raise SpiderError("follow_all() takes one of css, xpath and links")
+        refused = 0
         if links is not None:
-            hrefs = [link if type(link) is str else self._href(link) for link in links]
+            given = list(links)
+            hrefs = [link if type(link) is str else self._href(link) for link in given if not _refused(link)]
+            refused = len(given) - len(hrefs)
+        elif xpath is not None:
+            hrefs = [self._href(element) for element in self._read.xpath(self, xpath)]
         else:
-            hrefs = self._read.hrefs(self, css if css is not None else xpath or "a[href]")
-        template = Request("http://template.invalid/", callback=callback, **fields)
-        return Follow(hrefs, self.base_url, template)
+            hrefs = self._read.hrefs(self, css if css is not None else "a[href]")
+        plain = callback is None and not fields
+        template = _PLAIN if plain else Request(_PLAIN.url, callback=callback, **fields)
+        return Follow(hrefs, self.base_url, template, refused)
 
     @staticmethod
     def _href(link: Any) -> str:
@@ -224,15 +230,24 @@ class Response:
         return str(attributes.get("href") or attributes.get("src") or "")
 
 
+def _refused(link: Any) -> bool:
+    return type(link) is Link and link.nofollow
+
+
+_PLAIN = Request("http://template.invalid/")
+
+
 class Follow:
     """Many links with one callback: an iterable of Requests that are made only when asked for.
 
-    `hrefs` as they stood on the page, `base` what they are relative to, `template` every other field.
+    `hrefs` as they stood on the page, `base` what they are relative to, `template` every other field,
+    `refused` how many more asked not to be followed.
     """
 
-    __slots__ = ("base", "hrefs", "template")
+    __slots__ = ("base", "hrefs", "refused", "template")
 
-    def __init__(self, hrefs: list[str], base: str, template: Request) -> None:
+    def __init__(self, hrefs: list[str], base: str, template: Request, refused: int = 0) -> None:
+        self.refused = refused
         self.hrefs = hrefs
         self.base = base
         self.template = template
@@ -254,7 +269,7 @@ class Follow:
 
     def with_(self, **changes: Any) -> Follow:
         """The same links with other fields."""
-        return Follow(self.hrefs, self.base, self.template.replace(**changes))
+        return Follow(self.hrefs, self.base, self.template.replace(**changes), self.refused)
 
 
 DROPPED_LINK = frozenset({Reason.BAD_URL, Reason.BAD_SCHEME, Reason.URL_TOO_LONG})

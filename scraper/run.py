@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 
 from .clock import Clock
 from .crawl import Crawl
+from .errors import UsageError
 from .events import Events, OutputFailed
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
@@ -33,6 +35,7 @@ from .stats import Stats
 from .url import canonical, netloc
 
 MEMORY_LAG = 10_000  # items
+SECRET_NAME = re.compile(r"pass|secret|token|api_?key|credential", re.IGNORECASE)
 SECRET_SETTINGS = frozenset({"auth", "proxy", "headers", "hosts"})
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
@@ -114,6 +117,9 @@ class Run:
         token = RUN.set(folder.run)
         root = logging.getLogger("scraper")
         root.addHandler(handler)
+        level = root.level
+        if level == logging.NOTSET:
+            root.setLevel(self.settings.log_level.upper())
         self.events.listen(EventLog())
         state, report = FAILED, None
         try:
@@ -123,14 +129,25 @@ class Run:
         except asyncio.CancelledError:
             state = INTERRUPTED
             raise
+        except UsageError:
+            state = ""  # nothing was sent
+            raise
         finally:
             root.removeHandler(handler)
+            root.setLevel(level)
             handler.close()
             RUN.reset(token)
-            self._close(folder, info, state, report)
+            if state:
+                self._close(folder, info, state, report)
+            else:
+                folder.discard()
 
     def _info(self, folder: RunFolder) -> RunInfo:
-        given = {name: getattr(self.spider, name) for name in arguments(type(self.spider))}
+        declared = arguments(type(self.spider))
+        given = {
+            name: "(not kept)" if argument.secret or SECRET_NAME.search(name) else getattr(self.spider, name)
+            for name, (_, argument) in declared.items()
+        }
         return RunInfo(
             run=folder.run,
             spider=self.spider.name,
@@ -182,6 +199,7 @@ class Run:
             )
             self._follow(crawl)
             async with _Followers(self.followers, self.events) as following:
+                crawl.commit.told.append(following.begin)
                 for tell in self.started:
                     tell(crawl)
                 await crawl.run()
@@ -211,9 +229,9 @@ class Run:
         state = FINISHED
         if crawl.resumable or crawl.why == "interrupted":
             state = INTERRUPTED
-        elif crawl.broken:
+        elif crawl.seeds.broken:
             state = FAILED
-            said.insert(0, f"the spider broke: {crawl.broken}")
+            said.insert(0, f"the spider broke: {crawl.seeds.broken}")
         elif not crawl.stats.done:
             state = FAILED
             said.insert(0, "no page succeeded")
@@ -233,28 +251,38 @@ class Run:
 
 
 class _Followers:
-    """The outputs, running beside the crawl; at the end they write what is committed and close."""
+    """The outputs, running beside the crawl from its first item on; at the end they catch up and close."""
 
     def __init__(self, followers: Sequence[Follower], events: Events) -> None:
         self.finished = False
         self._followers = followers
         self._events = events
         self._group = asyncio.TaskGroup()
+        self._begun = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> _Followers:
         await self._group.__aenter__()
-        for follower in self._followers:
-            self._group.create_task(self._run(follower))
+        self._tasks = [self._group.create_task(self._run(follower)) for follower in self._followers]
         return self
 
+    def begin(self, position: int) -> None:
+        """There is something to write."""
+        self._begun.set()
+
     async def _run(self, follower: Follower) -> None:
+        await self._begun.wait()
         await follower.run()
         if follower.error is not None:
             self._events.tell(OutputFailed(follower.name, str(follower.error)))
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, UsageError):  # nothing was sent: nothing is written
+            for task in self._tasks:
+                task.cancel()
         for follower in self._followers:
             follower.end(finished=self.finished)
+        self._begun.set()
         await self._group.__aexit__(None, None, None)
 
 

@@ -25,11 +25,15 @@ class Arg(msgspec.Struct, frozen=True):
     default: Any = REQUIRED
     help: str = ""
     choices: tuple[Any, ...] = ()
+    secret: bool = False
 
 
-def arg(default: Any = REQUIRED, *, help: str = "", choices: Iterable[Any] = ()) -> Any:
-    """Declare an argument: `shelf: str = arg("poetry", help="shelf to read")`; without a default it is required."""
-    return Arg(default, help, tuple(choices))
+def arg(default: Any = REQUIRED, *, help: str = "", choices: Iterable[Any] = (), secret: bool = False) -> Any:
+    """Declare an argument: `shelf: str = arg("poetry", help="shelf to read")`; without a default it is required.
+
+    The value of a `secret` one is kept out of run.json and everything shown.
+    """
+    return Arg(default, help, tuple(choices), secret)
 
 
 class Line(Protocol):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from hashlib import blake2b
+from urllib.parse import quote
 
 from url import URL, URLError
 
@@ -126,4 +127,4 @@ def digest(data: bytes) -> int:
 def printable(url: str) -> str:
     """A URL for logs and errors: no user information, no control characters."""
     shown = re.sub(r"//[^/?#]*@", "//", url, count=1)
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+    return "".join(c if c.isprintable() else quote(c, safe="", errors="surrogatepass") for c in shown)

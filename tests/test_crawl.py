@@ -406,3 +406,19 @@ async def test_stop_finishes_what_is_out_and_abandon_ends_at_once(site: Site, go
         assert result.report.exit_code == 130
         assert len(paths(site)) < 20
         assert all(task.get_name() != "worker" for task in asyncio.all_tasks())
+
+
+async def test_links_that_ask_not_to_be_followed_are_left_out_of_links(site: Site, go: Crawl) -> None:
+    class Links(Walk):
+        def parse(self, response: Response) -> Any:
+            yield {"url": response.url}
+            yield response.follow_all(response.links())
+
+    site.page("/", '<a href="/yes">x</a><a href="/no" rel="nofollow">x</a>')
+    site.page("*", "")
+    result = await go(Links())
+    assert sorted(paths(site)) == ["/", "/yes"]
+    assert result.report.drops[Reason.NOFOLLOW] == 1
+    site.forget()
+    await go(Links(), nofollow=False)
+    assert sorted(paths(site)) == ["/", "/no", "/yes"]
