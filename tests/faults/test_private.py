@@ -19,7 +19,7 @@ from scraper.testing.site import Site
 from tests.faults.web import Walk, Web, hunt, page
 
 PUBLIC_BUT_DEAD = "2606:4700:4700::1111"  # public by number; unreachable, or refused, from a test machine
-GUARDED = {"allow_private": False, "scope": "any", "retries": 0, "robots": False, "connect_timeout": 1}
+GUARDED = {"allow_private": False, "scope": "any", "retries": 0, "robots": False, "connect_timeout": 0.4}
 SPELLINGS = [
     "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1",
     "127.0.0.1.",
@@ -157,7 +157,7 @@ async def test_a_name_that_changes_its_address_is_judged_at_each_connection(site
     site.page("/", page(["http://rebinds.test/1", "http://rebinds.test:8080/2"]), host="a.test")
     resolver = Rebinding(site.port)
     resolver.asked.append("a.test")
-    web = await hunt(site, Walk(), resolver=resolver, **{**GUARDED, "retries": 2})
+    web = await hunt(site, Walk(), resolver=resolver, **{**GUARDED, "retries": 1})
     assert web.of("http://rebinds.test/1") in (Reason.UNREACHABLE, Reason.CONNECT_TIMEOUT, Reason.REFUSED)
     assert web.of("http://rebinds.test:8080/2") is Reason.PRIVATE_ADDRESS
     assert only_seeds(site)
