@@ -86,11 +86,11 @@ def _from_file(path: Path, wanted: str = "") -> type[Spider]:
     if not path.is_file():
         raise UsageError(f"no file {path}")
     module = load(path)
-    classes = [
+    classes = dict.fromkeys(  # a class may have two names in its file
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Spider) and value.__module__ == module.__name__
-    ]
+    )
     named = [kind for kind in classes if kind.name]
     if wanted:
         named = [kind for kind in named if kind.name == wanted]
@@ -115,7 +115,7 @@ def load(path: Path) -> Any:
         raise UsageError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    sys.path.append(str(path.parent))  # at the end: a spider called json.py must not stand in for json
     try:
         spec.loader.exec_module(module)
     except UsageError:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from . import url as urls
+from .convert import near, wants
 from .errors import SpiderError
 
 Callback = Callable[..., Any]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 9.2.1
-PLAIN = frozenset({"priority", "session", "key", "again", "after", "timeout", "max_body", "retries", "browser"})
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+PLAIN: dict[str, Any] = {
+    "priority": Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)], "session": str, "key": str, "again": bool,
+    "after": Seconds, "timeout": Seconds | None, "max_body": Annotated[int, msgspec.Meta(ge=1)] | None,
+    "retries": Annotated[int, msgspec.Meta(ge=0)] | None, "browser": bool,
+}  # fmt: skip
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -53,7 +59,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, met
             timeout: float | None = None,
             max_body: int | None = None,
             retries: int | None = None,
-            accept_status: Iterable[int] = (),
+            accept_status: Iterable[int] | int = (),
             browser: bool = False,
         ) -> None: ...
 
@@ -122,30 +128,57 @@ def _checked(
     body: bytes | str | None = None,
     callback: Callback | str | None = None,
     cb_kwargs: Mapping[str, Any] | None = None,
-    accept_status: Iterable[int] = (),
+    accept_status: Iterable[int] | int = (),
     **rest: Any,
 ) -> dict[str, Any]:
-    unknown = rest.keys() - PLAIN
-    if unknown:
-        raise SpiderError(f"Request has no argument {sorted(unknown)[0]!r}")
+    if not isinstance(url, str):
+        raise SpiderError(f"the URL of a Request must be text, not {url!r}")
+    plain = {name: _plain(name, value) for name, value in rest.items()}
     content, content_type = _content(json, form, body)
-    fields = dict(headers or {})
+    fields = _table("headers", headers)
     if content_type and not any(name.lower() == "content-type" for name in fields):
         fields["Content-Type"] = content_type
-    verb = (method or ("GET" if content is None else "POST")).upper()
-    if not verb or not TOKEN.issuperset(verb):
+    verb = str(method or ("GET" if content is None else "POST")).upper()
+    if not TOKEN.issuperset(verb):
         raise SpiderError(f"method {method!r} is not an HTTP method")
     for name, value in fields.items():
         check_header(name, value)
-    return rest | {
+    return plain | {
         "url": urls.canonical(url),
         "method": verb,
         "headers": tuple(fields.items()),
         "body": content,
         "callback": callback_name(callback),
-        "cb_kwargs": dict(cb_kwargs or {}),
-        "accept_status": tuple(accept_status),
+        "cb_kwargs": _table("cb_kwargs", cb_kwargs),
+        "accept_status": _statuses(accept_status),
     }
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name not in PLAIN:
+        raise SpiderError(f"Request has no argument {name!r}{near(name, ARGUMENTS)}")
+    try:
+        return msgspec.convert(value, PLAIN[name])
+    except msgspec.ValidationError as error:
+        raise SpiderError(f"{name} of a Request must be {wants(PLAIN[name])}, not {value!r}") from error
+
+
+def _table(name: str, given: Any) -> dict[str, Any]:
+    try:
+        table = dict(given or {})
+    except (TypeError, ValueError) as error:
+        raise SpiderError(f"{name} of a Request must be a dict, not {given!r}") from error
+    if not all(isinstance(key, str) for key in table):
+        raise SpiderError(f"{name} of a Request must have text as keys")
+    return table
+
+
+def _statuses(given: Any) -> tuple[int, ...]:
+    """A status, or several."""
+    try:
+        return (given,) if type(given) is int else msgspec.convert(tuple(given), tuple[int, ...])
+    except (TypeError, msgspec.ValidationError) as error:
+        raise SpiderError(f"accept_status must be statuses such as [404], not {given!r}") from error
 
 
 def check_header(name: str, value: str) -> None:
@@ -169,11 +202,23 @@ def callback_name(callback: Callback | str | None) -> str:
     return str(name)
 
 
-def _content(json: Any, form: Mapping[str, str] | None, body: bytes | str | None) -> tuple[bytes | None, str]:
+def _content(json: Any, form: Any, body: Any) -> tuple[bytes | None, str]:
     if sum(part is not None for part in (json, form, body)) > 1:
         raise SpiderError("give one of json, form and body")
-    if json is not None:
-        return msgspec.json.encode(json), "application/json"
-    if form is not None:
-        return urlencode(form, doseq=True).encode(), "application/x-www-form-urlencoded"
-    return (body.encode() if isinstance(body, str) else body), ""
+    try:
+        if json is not None:
+            return msgspec.json.encode(json), "application/json"
+        if form is not None:
+            return urlencode(form, doseq=True).encode(), "application/x-www-form-urlencoded"
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise SpiderError(f"{'json' if form is None else 'form'} cannot be encoded: {error}") from error
+    if isinstance(body, str):
+        return body.encode(), ""
+    if body is not None and not isinstance(body, bytes):
+        raise SpiderError(f"body must be bytes or text, not {body!r}; there are json= and form= too")
+    return body, ""
+
+
+ARGUMENTS = frozenset(
+    {"method", "headers", "json", "form", "body", "callback", "cb_kwargs", "accept_status"} | PLAIN.keys()
+)

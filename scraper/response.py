@@ -160,7 +160,7 @@ class Response:
         """The body as JSON, checked against `type` when one is given. Raises SpiderError."""
         try:
             return msgspec.json.decode(self.body.removeprefix(b"\xef\xbb\xbf"), type=type)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise SpiderError(f"{urls.printable(self.url)} is no such JSON: {error}") from error
 
     def css(self, query: str) -> Any:
@@ -207,6 +207,8 @@ class Response:
         """
         if sum(part is not None for part in (links, css, xpath)) > 1:
             raise SpiderError("follow_all() takes one of css, xpath and links")
+        if isinstance(links, str):
+            raise SpiderError(f"follow_all({links!r}) takes a list of links; write css={links!r} for a selector")
         if links is not None:
             hrefs = [link if type(link) is str else self._href(link) for link in links]
         else:
