@@ -213,7 +213,8 @@ class Response:
             hrefs = [link if type(link) is str else self._href(link) for link in links]
         else:
             hrefs = self._read.hrefs(self, css if css is not None else xpath or "a[href]")
-        template = Request("http://template.invalid/", callback=callback, **fields)
+        plain = callback is None and not fields
+        template = _PLAIN if plain else Request(_PLAIN.url, callback=callback, **fields)
         return Follow(hrefs, self.base_url, template)
 
     @staticmethod
@@ -224,6 +225,9 @@ class Response:
             return link.url
         attributes: Mapping[str, Any] = getattr(link, "attrib", {})
         return str(attributes.get("href") or attributes.get("src") or "")
+
+
+_PLAIN = Request("http://template.invalid/")
 
 
 class Follow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ def execute(plan: Plan) -> int:
     folder = RunFolder.make(plan.root, plan.spider.name, started)
     outputs = list(_opened(plan, folder.run, started))
     run = Run(plan.spider, plan.settings, folder=folder, outputs=outputs, alarm=True)
+    gc.freeze()  # what is loaded stays: only what pages make need be looked through,
+    gc.set_threshold(50_000, 20, 100)  # and the nodes of a page are many and go together (6 % of a crawl)
     with ExitStack() as during:
         during.callback(terminal.clear)
         during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet))

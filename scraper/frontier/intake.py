@@ -98,16 +98,22 @@ class Intake:
         plain = not (template.again or template.key or template.session or template.body is not None)
         memo = self._folder(str(parsed), template.scope) if plain and template.method == "GET" else None
         met = set() if template.again else known  # one that is asked for again is still asked for once here
+        itself: Reason | None = None  # what became of the page's own URL
         duplicates = 0
         for href in hrefs:
             cut = href.find("#")
-            if cut >= 0:
-                href = href[:cut]  # many links of a page lead to places on one other page
-            verdict = memo.get(href) if memo is not None else None
+            if cut == 0 and itself is not None:  # most links of a long page lead to places on it
+                verdict: Reason | None = itself
+            else:
+                if cut > 0 and href[cut - 1] > " ":  # a space there is stripped at the end, and escaped before "#"
+                    href = href[:cut]  # and many others to places on one other page
+                verdict = memo.get(href) if memo is not None else None
             if verdict is None:
                 verdict, lasting = self._new(href, parsed, template, taken, met)
-                if lasting and memo is not None and _same_in_folder(href):
-                    memo[href] = verdict or Reason.DUPLICATE
+                if cut == 0:
+                    itself = verdict or DUPLICATE
+                elif lasting and memo is not None and _same_in_folder(href):
+                    memo[href] = verdict or DUPLICATE
                     self._memo_size += 1
             if verdict is DUPLICATE:
                 duplicates += 1
