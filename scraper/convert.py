@@ -72,7 +72,7 @@ def wants(kind: Any) -> str:
         return f"one of {', '.join(map(str, choices))}"
     if origin in LISTS:
         return f"a list of {NOUNS[inner[0]][1]}" if inner and inner[0] in NOUNS else "a list"
-    if origin is dict or isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+    if origin is dict or (isinstance(origin, type) and issubclass(origin, msgspec.Struct)):
         return "a table"
     least = next((m.ge for m in metas if m.ge is not None), None)
     most = next((m.le for m in metas if m.le is not None), None)

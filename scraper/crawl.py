@@ -101,6 +101,8 @@ class Crawl:
 
     async def run(self) -> None:
         """Crawl until nothing is left, a limit is reached or `stop` is called. Raises what broke the engine."""
+        if self.spider._line is not None:
+            raise UsageError(f"this spider {self.spider.name!r} is being crawled already; make another one")
         self.spider._line = self.errands
         await self._store.open()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
@@ -138,7 +139,8 @@ def _checked(
     fields = _table("headers", headers)
     if content_type and not any(name.lower() == "content-type" for name in fields):
         fields["Content-Type"] = content_type
-    verb = str(method or ("GET" if content is None else "POST")).upper()
+    # Interned, it is the default itself, which is not stored.
+    verb = sys.intern(str(method or ("GET" if content is None else "POST")).upper())
     if not TOKEN.issuperset(verb):
         raise SpiderError(f"method {method!r} is not an HTTP method")
     for name, value in fields.items():

@@ -210,7 +210,8 @@ class Response:
         if isinstance(links, str):
             raise SpiderError(f"follow_all({links!r}) takes a list of links; write css={links!r} for a selector")
         if links is not None:
-            hrefs = [link if type(link) is str else self._href(link) for link in links]
+            # An empty one would lead back to the page; css= leaves it out too.
+            hrefs = [href for link in links if (href := link if type(link) is str else self._href(link))]
         else:
             hrefs = self._read.hrefs(self, css if css is not None else xpath or "a[href]")
         plain = callback is None and not fields
@@ -223,7 +224,9 @@ class Response:
             return link
         if isinstance(link, Link):
             return link.url
-        attributes: Mapping[str, Any] = getattr(link, "attrib", {})
+        attributes: Mapping[str, Any] | None = getattr(link, "attrib", None)
+        if attributes is None:
+            raise SpiderError(f"follow_all() takes URLs, Links and elements, not {link!r}")
         return str(attributes.get("href") or attributes.get("src") or "")
 
 

@@ -287,10 +287,17 @@ class HostRules:
         self._memo: dict[str, HostSettings] = {}
 
     def credentials(self, place: str) -> str:
-        """`user:password` for an origin, "" for none: never for http where only https was seeded."""
+        """`user:password` for an origin, "" for none: over http only where it was seeded."""
         if place in self.seeds:
             return self[netloc(place)].auth or self.settings.auth
         return (self[netloc(place)].auth or "") if place.startswith("https:") else ""
+
+    def fields(self, place: str) -> Mapping[str, str]:
+        """Header fields for an origin; those that are credentials go where `credentials` would."""
+        found = self[netloc(place)].headers or {}
+        if place in self.seeds or place.startswith("https:"):
+            return found
+        return {name: text for name, text in found.items() if name.lower() not in SECRET}
 
     def __getitem__(self, host: str) -> HostSettings:
         found = self._memo.get(host)
