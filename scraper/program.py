@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ async def crawl(
 
 async def stream(
     spider: Spider, *, settings: Mapping[str, Any] | None = None, **options: Any
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """The items of a crawl, one by one as plain data, each once its page is committed.
 
     Leaving the loop early ends the crawl. When the reader is slow the crawl waits.

@@ -48,7 +48,8 @@ class Line(Protocol):
         """Fetch through the gate, in the caller's task."""
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(arg,))
+# `arg` is no field specifier: type checkers would see its default only when it is given by name (PEP 681).
+@dataclass_transform(kw_only_default=True)
 class Spider:
     """Subclass this, give it a `name`, and `start_urls` or `start()`; `parse` gets every response.
 

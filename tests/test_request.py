@@ -166,8 +166,8 @@ def test_what_was_given_may_change_without_the_request() -> None:
 
 FULL = Request(
     "http://a.test/x?y", method="PUT", headers={"X": "1"}, body=b"\x00\xff", callback="book", cb_kwargs={"n": [1]},
-    priority=-3, session="s", key="k", again=True, after=1.5, timeout=2.0, max_body=10, retries=0, accept_status=[404],
-    browser=True,
+    priority=-3, session="s", key="k", again=True, after=1.5, timeout=2.0, max_body=10, retries=0,
+    accept_status=[404], browser=True,
 ).replace(
     depth=2, tries=1, due=9.5, parent=-7, scope="a.test", referer=URL, hops=(URL,), seed=True, counted=True
 )  # fmt: skip

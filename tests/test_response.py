@@ -36,7 +36,9 @@ def test_headers_are_found_in_any_case_and_keep_their_order() -> None:
 
 
 def test_repr_shows_status_and_url_without_credentials() -> None:
-    shown = repr(Response("http://me:s3cret@a.test/", status=404, headers=[("Set-Cookie", "s3cret")], body=b"s3cret"))
+    shown = repr(
+        Response("http://me:s3cret@a.test/", status=404, headers=[("Set-Cookie", "s3cret")], body=b"s3cret")
+    )
     assert shown == "<Response 404 http://a.test/>"
     assert "\n" not in repr(Response("http://a.test/\n\x1b[31m"))
 
@@ -56,7 +58,7 @@ def test_what_is_no_such_json_names_the_page(body: bytes) -> None:
     class Book(msgspec.Struct):
         title: str
 
-    with pytest.raises(SpiderError, match="http://a.test/dir/page is no such JSON: "):
+    with pytest.raises(SpiderError, match=r"http://a\.test/dir/page is no such JSON: "):
         response(body).json(Book)
     with pytest.raises(SpiderError) as caught:
         response(body, url="http://me:s3cret@a.test/").json(Book)
@@ -74,7 +76,13 @@ def test_follow_takes_text_links_and_elements() -> None:
 
 def test_follow_passes_every_field_on() -> None:
     made = response().follow("x", "book", cb_kwargs={"n": 1}, method="POST", priority=2, key="k")
-    assert (made.callback, made.cb_kwargs, made.method, made.priority, made.key) == ("book", {"n": 1}, "POST", 2, "k")
+    assert (made.callback, made.cb_kwargs, made.method, made.priority, made.key) == (
+        "book",
+        {"n": 1},
+        "POST",
+        2,
+        "k",
+    )
 
 
 def test_follow_refuses_what_is_no_link() -> None:

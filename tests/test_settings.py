@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from scraper import Response, Spider
 from scraper.errors import UsageError
 from scraper.settings import (
     HINTS,
@@ -20,6 +21,9 @@ from scraper.settings import (
     from_pairs,
     resolve,
 )
+from scraper.testing.site import Site
+
+from .conftest import Crawl
 
 
 def refused(**values: Any) -> str:
@@ -74,7 +78,7 @@ SAID = {
     ("robots", "maybe"): "setting 'robots' must be true or false, not 'maybe'",
     ("accept_status", "404,x"): "setting 'accept_status[1]' must be a whole number, not 'x'",
     ("user_agent", "a\r\nb"): "setting 'user_agent' must be one line of text",
-    ("headers", "A: b"): "setting 'headers' must be a table as JSON, such as {\"name\": \"value\"}",
+    ("headers", "A: b"): 'setting \'headers\' must be a table as JSON, such as {"name": "value"}',
     ("contact", None): "setting 'contact' must be text, not None",
 }
 
@@ -91,7 +95,7 @@ def test_wrong_parts_of_hosts_are_told_with_their_place() -> None:
     assert "'hosts.\"cdn.test\".per_host' must be a whole number of at least 1, not 0" in refused(hosts=hosts)
     assert "'hosts.\"a\".delay' must be a number" in refused(hosts={"a": {"delay": float("inf")}})
     assert "'hosts.\"a\"' must be a table, not 3" in refused(hosts={"a": 3})
-    assert "'hosts.\"a\".headers.\"X\"' must be one line" in refused(hosts={"a": {"headers": {"X": "b\nc"}}})
+    assert '\'hosts."a".headers."X"\' must be one line' in refused(hosts={"a": {"headers": {"X": "b\nc"}}})
 
 
 def test_text_becomes_the_type_of_its_setting() -> None:
@@ -264,3 +268,22 @@ def test_credentials_of_a_host_go_over_http_only_where_it_was_seeded() -> None:
 def test_the_credentials_of_a_host_are_stronger_than_the_general_ones() -> None:
     made = rules("https://a.test", auth="all:x", hosts={"a.test": {"auth": "own:y"}})
     assert made.credentials("https://a.test") == "own:y"
+
+
+async def test_credentials_of_a_host_stay_home_when_a_page_leads_there_over_http(site: Site, go: Crawl) -> None:
+    class Leads(Spider):
+        name = "leads"
+        start_urls = ["http://a.test/"]
+
+        def parse(self, response: Response) -> Any:
+            yield response.follow_all(css="a")
+
+    secret = {"auth": "me:secret", "headers": {"Cookie": "id=1", "X-Plain": "1"}}
+    site.page("/", '<a href="http://b.test/1">x</a>', host="a.test")
+    site.page("/1", "x", host="b.test")
+    await go(Leads(), scope="any", hosts={"*.test": secret}, cookies=False)
+    [seed], [led] = site.hits_of("a.test", "/"), site.hits_of("b.test", "/1")
+    assert (seed.headers["Authorization"], seed.headers["Cookie"]) == ("Basic bWU6c2VjcmV0", "id=1")
+    assert "Authorization" not in led.headers
+    assert "Cookie" not in led.headers
+    assert led.headers["X-Plain"] == "1"
