@@ -7,16 +7,15 @@ is one step: `feed` and `accept` find and leave the frontier whole.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from .clock import Clock
 from .commit import Commit, Journal
 from .errand import Errands
-from .errors import FetchError, NotNow, SpiderError, UsageError
-from .events import Events, PageEnded
+from .errors import FetchError, NotNow
+from .events import Events
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
 from .frontier.host import Permit
@@ -25,18 +24,18 @@ from .frontier.limits import Limits
 from .frontier.scope import Scope
 from .frontier.store import Finished, Store
 from .judge import OVERLOAD, Judge
-from .outcome import End, Outcome, dropped, failed
-from .page import Pages, frame
+from .outcome import End, Outcome, refused
+from .page import Pages
 from .parse.reader import Reader, large, prepare
 from .reasons import Reason
 from .request import Request
 from .response import Response
+from .seeds import Seeds
 from .settings import HostRules
 from .spider import Spider
-from .stats import Stats
-from .url import BadURL, origin
+from .stats import Stats, ended
+from .url import origin
 
-log = logging.getLogger("scraper.crawl")
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
 Fetch = Callable[[Request], Awaitable[Response]]
 
@@ -45,7 +44,7 @@ class Crawl:
     """One run of one spider. `fetch` is the whole stack, `trust` hears of the seeds' hosts. Times are seconds.
 
     After `run`: `why` says how it ended ("finished", a limit's name, "interrupted", ...), `resumable` whether
-    work is left, `broken` what the spider's own `opened`, `login` or `start` raised.
+    work is left, `seeds.broken` what the spider's own code outside of pages raised.
     """
 
     def __init__(
@@ -69,14 +68,14 @@ class Crawl:
         self.stats = Stats(clock.wall())
         self.why = ""
         self.resumable = False
-        self.broken = ""
         self.behind: Callable[[], bool] = lambda: False  # whether an output is too far behind
         self.limits = Limits(settings, clock.monotonic())
         self.gate = Gate(rules, self.limits)
-        self.intake = Intake(_scope(spider, rules), settings, store.seen)
+        self.intake = Intake(Scope.of(settings, spider.allowed_domains), settings, store.seen)
         self.judge = Judge(settings, self.gate, self.intake, clock, events, random.random)
         self.commit = Commit(store, journal, rejected, clock, events, every=settings.commit_every)
         self.pages = Pages(spider, settings, alarm=alarm)
+        self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
         self.errands = Errands(self, self.gate, self.judge, settings, clock, self._open)
         self._rules = rules
         self._store = store
@@ -107,7 +106,7 @@ class Crawl:
         await self._store.open()
         try:
             async with asyncio.TaskGroup() as self._group:
-                for step in (self._seeds, self._claimer, self._feeder, self._timekeeper):
+                for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
                     self._go(step())
                 self._group.create_task(self.commit.run())
                 await self._ended.wait()
@@ -119,8 +118,9 @@ class Crawl:
         finally:
             self.spider._line = None
             self.stats.ended = self._clock.wall()
+            self.stats.own_fetches = self.errands.fetches
             await self._store.close()
-        await self._hook(self.spider.closed(self.why))
+        await self.seeds.hook(self.spider.closed(self.why))
 
     def stop(self, why: str, *, resumable: bool = False, grace: float | None = None) -> None:
         """Take nothing new, finish what is out (within `grace` seconds), and end."""
@@ -163,49 +163,18 @@ class Crawl:
 
     # -- 1: seeds -> frontier -----------------------------------------------------------------------
 
-    async def _seeds(self) -> None:
-        if await self._hook(self.spider.opened()) and await self._hook(self.spider.login()):
-            await self._hook(self._start())
-        self.commit.add_seeds((), done=True)
-        self._end_if_idle()
-
-    async def _start(self) -> None:
-        async for seed in _iterate(self.spider.start()):
-            request = self._seed(seed)
-            self.pages.check(request)
+    async def _seed(self) -> None:
+        async for request in self.seeds.requests():
             self._rules.seeds.add(origin(request.url))
             self._trust(request.host)
             taken = self._timed(self.intake.seeds((request,)))
             self._store.add(taken)
             self.commit.add_seeds(taken)
             await self._gate_has_room()
-
-    def _seed(self, seed: Any) -> Request:
-        try:
-            request = Request(seed) if isinstance(seed, str) else seed
-        except BadURL as error:
-            raise UsageError(f"spider {self.spider.name!r}: start() yielded {seed!r}, which is no URL") from error
-        if not isinstance(request, Request):
-            raise SpiderError(f"start() yielded {seed!r}: it must be a URL or a Request")
-        return request
-
-    async def _hook(self, work: Awaitable[None]) -> bool:
-        """Run a piece of the spider outside any page; when it raises, the crawl ends with what it has."""
-        try:
-            await work
-        except UsageError:
-            if not self.stats.ends and not self.gate.hosts:
-                raise  # nothing has been sent: the command was wrong, not the crawl
-            self.broken = "start() yielded what is no URL"
+        self.commit.add_seeds((), done=True)
+        if self.seeds.broken:
             self.stop("broken")
-            return False
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
-            self.broken = f"{type(error).__name__}: {error}"
-            where = frame(error)
-            log.error("the spider broke%s: %s", f" at {where}" if where else "", self.broken)
-            self.stop("broken")
-            return False
-        return True
+        self._end_if_idle()
 
     # -- 2: frontier -> gate -> queue ---------------------------------------------------------------
 
@@ -245,7 +214,8 @@ class Crawl:
             if decided is None:
                 break
             if not isinstance(decided, Permit):
-                self._settle(_refused(*decided))
+                request, reason = decided
+                self._settle(refused(request, reason, self.errands.unreachable.get(origin(request.url), "")))
                 self._end_if_idle()
             elif decided.waiter is not None:
                 decided.waiter.told(decided)
@@ -325,7 +295,11 @@ class Crawl:
             return request
         try:
             prepared = self.spider.prepare(request)
-            made: Request = await prepared if asyncio.iscoroutine(prepared) else prepared
+            made = await prepared if asyncio.iscoroutine(prepared) else prepared
+            if not isinstance(made, Request):
+                raise SpiderError(f"it returned {made!r}, not a Request")
+            if origin(made.url) != origin(request.url):
+                raise SpiderError(f"it moved the request to {origin(made.url)}; yield a Request for that instead")
             return made
         except Exception as error:
             raise FetchError(Reason.CALLBACK_ERROR, f"prepare: {type(error).__name__}: {error}") from error
@@ -384,7 +358,7 @@ class Crawl:
         self.stats.count(outcome)
         self.commit.add(outcome, added)
         if self.events.wanted:
-            self.events.tell(_event(outcome))
+            self.events.tell(ended(outcome))
         ending = outcome.stop or self.limits.reached(self._clock.monotonic())
         if ending:
             self.stop(ending)
@@ -408,56 +382,11 @@ class _Ticket:
         self._clock = clock
 
     def depart(self, *, reused: bool = False) -> None:
-        if not self._gate.depart(self._permit, self._clock.monotonic()):
+        if not self._gate.depart(self._permit, self._clock.monotonic(), reused=reused):
             raise NotNow("the host is left alone for now")
 
     def sent(self) -> None:
         self._gate.sent(self._permit, self._clock.monotonic())
-
-
-def _refused(request: Request, reason: Reason) -> Outcome:
-    failure = reason in (Reason.HOST_DOWN, Reason.ROBOTS_UNREACHABLE)
-    return failed(request, reason) if failure else dropped(request, reason)
-
-
-def _event(outcome: Outcome) -> PageEnded:
-    request = outcome.request
-    return PageEnded(
-        url=request.url,
-        end=outcome.end.value,
-        reason=outcome.reason,
-        detail=outcome.detail,
-        status=outcome.status,
-        tries=request.tries,
-        depth=request.depth,
-        took=outcome.took,
-        size=outcome.size,
-        items=len(outcome.items),
-        where=outcome.where,
-    )
-
-
-def _scope(spider: Spider, rules: HostRules) -> Scope:
-    settings = rules.settings
-    return Scope(
-        mode=settings.scope,
-        domains=tuple(settings.allowed_domains) or tuple(spider.allowed_domains),
-        prefixes=tuple(settings.prefixes),
-        allow=tuple(settings.allow),
-        deny=tuple(settings.deny),
-    )
-
-
-async def _iterate(begun: Any) -> AsyncIterator[Any]:
-    """What `start()` gives, whatever its form."""
-    if asyncio.iscoroutine(begun):
-        begun = await begun
-    if hasattr(begun, "__aiter__"):
-        async for seed in begun:
-            yield seed
-    else:
-        for seed in begun or ():
-            yield seed
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -23,6 +23,8 @@ from .request import Request, raw
 from .response import Response
 from .settings import Settings
 
+MOST_KEPT = 1000  # reasons why a robots.txt could not be had
+
 
 class Sender(Protocol):
     """What an errand needs of the line."""
@@ -53,10 +55,13 @@ class Errands:
         self._settings = settings
         self._clock = clock
         self._read = read
+        self.fetches = 0  # asked for by callbacks
+        self.unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
         self.product = robots.product_token(settings.user_agent)
 
     async def fetch(self, request: Request) -> Response:
         """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
+        self.fetches += 1
         with self._waiting():
             while True:
                 self._hold(request)
@@ -129,13 +134,14 @@ class Errands:
 
     async def robots(self, place: str) -> None:
         """Fetch the rules of an origin and let the gate know them: once, whoever waits for them."""
-        rules = None
+        rules, why = None, ""
         request = raw(url=f"{place}/robots.txt", callback="", max_body=robots.MAX_BYTES + 1)
         for tries in range(self._settings.retries + 1):
             request = request.replace(tries=tries)
             try:
                 rules = await self._rules(request)
             except FetchError as error:
+                why = str(error)
                 if error.reason is Reason.HOST_DOWN:
                     break
                 at = self._judge.again(request, error)
@@ -147,6 +153,10 @@ class Errands:
         now = self._clock.monotonic()
         life = robots.LIFETIME if rules is not None else robots.RETRY_AFTER
         self._gate.learn(place, rules, now + life, now)
+        if rules is None:
+            if len(self.unreachable) > MOST_KEPT:
+                self.unreachable.clear()
+            self.unreachable[place] = why
         self._line.feed()
 
     async def _rules(self, request: Request) -> Robots | None:

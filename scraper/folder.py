@@ -167,8 +167,9 @@ class RunFolder:
             if current.readlink().name == self.run:
                 current.unlink()
         shutil.rmtree(self.path, ignore_errors=True)
-        with suppress(OSError):
+        with suppress(OSError):  # only when they are empty
             self.path.parent.rmdir()
+            self.path.parent.parent.rmdir()
 
     def _prune(self, keep: int) -> None:
         latest = _target(self.path.parent / "latest")

@@ -72,3 +72,9 @@ def dropped(request: Request, reason: Reason, detail: str = "", **fields: Any) -
 def retry(request: Request, at: float, reason: Reason, detail: str = "", **fields: Any) -> Outcome:
     """Another try, not before the wall-clock second `at`."""
     return Outcome(request=request, end=End.RETRY, reason=reason, detail=detail, at=at, **fields)
+
+
+def refused(request: Request, reason: Reason, detail: str = "") -> Outcome:
+    """What the gate turned away: a failure where the host is at fault, else a rule's drop."""
+    at_fault = reason in (Reason.HOST_DOWN, Reason.ROBOTS_UNREACHABLE)
+    return failed(request, reason, detail) if at_fault else dropped(request, reason)

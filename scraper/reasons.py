@@ -21,8 +21,6 @@ class Reason(StrEnum):
     # Dropped with a row of its own.
     TOO_DEEP = "too_deep"
     HOST_LIMIT = "host_limit"
-    PAGE_LIMIT = "page_limit"
-    ITEM_LIMIT = "item_limit"
     ROBOTS = "robots"
     SKIPPED = "skipped"
 

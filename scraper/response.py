@@ -10,7 +10,7 @@ import msgspec
 from . import url as urls
 from .errors import SpiderError
 from .reasons import Reason
-from .request import Callback, Request
+from .request import Callback, Request, altered
 from .request import raw as raw_request
 
 
@@ -209,14 +209,19 @@ class Response:
             raise SpiderError("follow_all() takes one of css, xpath and links")
         if isinstance(links, str):
             raise SpiderError(f"follow_all({links!r}) takes a list of links; write css={links!r} for a selector")
+        refused = 0
         if links is not None:
-            # An empty one would lead back to the page; css= leaves it out too.
-            hrefs = [href for link in links if (href := link if type(link) is str else self._href(link))]
+            given = list(links)
+            hrefs = [link if type(link) is str else self._href(link) for link in given if not _refused(link)]
+            refused = len(given) - len(hrefs)
+        elif xpath is not None:
+            hrefs = [self._href(element) for element in self._read.xpath(self, xpath)]
         else:
-            hrefs = self._read.hrefs(self, css if css is not None else xpath or "a[href]")
+            hrefs = self._read.hrefs(self, css if css is not None else "a[href]")
         plain = callback is None and not fields
         template = _PLAIN if plain else Request(_PLAIN.url, callback=callback, **fields)
-        return Follow(hrefs, self.base_url, template)
+        # An empty one would lead back to the page; css= leaves it out too.
+        return Follow(hrefs if all(hrefs) else [*filter(None, hrefs)], self.base_url, template, refused)
 
     @staticmethod
     def _href(link: Any) -> str:
@@ -230,18 +235,24 @@ class Response:
         return str(attributes.get("href") or attributes.get("src") or "")
 
 
+def _refused(link: Any) -> bool:
+    return type(link) is Link and link.nofollow
+
+
 _PLAIN = Request("http://template.invalid/")
 
 
 class Follow:
     """Many links with one callback: an iterable of Requests that are made only when asked for.
 
-    `hrefs` as they stood on the page, `base` what they are relative to, `template` every other field.
+    `hrefs` as they stood on the page, `base` what they are relative to, `template` every other field,
+    `refused` how many more asked not to be followed.
     """
 
-    __slots__ = ("base", "hrefs", "template")
+    __slots__ = ("base", "hrefs", "refused", "template")
 
-    def __init__(self, hrefs: list[str], base: str, template: Request) -> None:
+    def __init__(self, hrefs: list[str], base: str, template: Request, refused: int = 0) -> None:
+        self.refused = refused
         self.hrefs = hrefs
         self.base = base
         self.template = template
@@ -256,14 +267,14 @@ class Follow:
                 continue
             if url not in seen:
                 seen.add(url)
-                yield self.template.replace(url=url)
+                yield altered(self.template, url=url)
 
     def __len__(self) -> int:
         return len(self.hrefs)
 
     def with_(self, **changes: Any) -> Follow:
         """The same links with other fields."""
-        return Follow(self.hrefs, self.base, self.template.replace(**changes))
+        return Follow(self.hrefs, self.base, self.template.replace(**changes), self.refused)
 
 
 DROPPED_LINK = frozenset({Reason.BAD_URL, Reason.BAD_SCHEME, Reason.URL_TOO_LONG})

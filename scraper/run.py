@@ -218,9 +218,9 @@ class Run:
         state = FINISHED
         if crawl.resumable or crawl.why == "interrupted":
             state = INTERRUPTED
-        elif crawl.broken:
+        elif crawl.seeds.broken:
             state = FAILED
-            said.insert(0, f"the spider broke: {crawl.broken}")
+            said.insert(0, f"the spider broke: {crawl.seeds.broken}")
         elif not crawl.stats.done:
             state = FAILED
             said.insert(0, "no page succeeded")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from .events import PageEnded
 from .outcome import End, Outcome
 from .reasons import Reason
 
@@ -110,3 +111,21 @@ class Stats:
             "wire_bytes": self.wire,
             "errors": [msgspec.to_builtins(cause) for cause in self.sorted_causes()],
         }
+
+
+def ended(outcome: Outcome) -> PageEnded:
+    """The event that an outcome is."""
+    request = outcome.request
+    return PageEnded(
+        url=request.url,
+        end=outcome.end.value,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        status=outcome.status,
+        tries=request.tries,
+        depth=request.depth,
+        took=outcome.took,
+        size=outcome.size,
+        items=len(outcome.items),
+        where=outcome.where,
+    )

@@ -354,6 +354,27 @@ async def test_prepare_is_called_before_each_try(site: Site, go: Crawl) -> None:
     assert [hit.headers["X-Signed"] for hit in site.hits_of(path="/")] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda self, request: None, "returned None, not a Request"),
+        (lambda self, request: request.replace(url="junk"), "BadURL: "),
+        (lambda self, request: request.replace(headers={"X": "a\r\nY: b"}), "header X: value"),
+        (lambda self, request: request.replace(timeout="long"), "timeout of a Request must be"),
+        (lambda self, request: request.replace(url="http://b.test/"), "moved the request to http://b.test;"),
+        (lambda self, request: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+async def test_a_bug_in_prepare_costs_the_request_and_sends_nothing(
+    site: Site, go: Crawl, prepare: Any, said: str
+) -> None:
+    result = await go(type("Bad", (Walk,), {"prepare": prepare})(), robots=False)
+    [cause] = result.report.stats.sorted_causes()
+    assert cause.reason is Reason.CALLBACK_ERROR
+    assert said in cause.detail
+    assert site.hits == []
+
+
 async def test_login_opened_and_closed_frame_the_crawl(site: Site, go: Crawl) -> None:
     told: list[str] = []
 
@@ -406,3 +427,19 @@ async def test_stop_finishes_what_is_out_and_abandon_ends_at_once(site: Site, go
         assert result.report.exit_code == 130
         assert len(paths(site)) < 20
         assert all(task.get_name() != "worker" for task in asyncio.all_tasks())
+
+
+async def test_links_that_ask_not_to_be_followed_are_left_out_of_links(site: Site, go: Crawl) -> None:
+    class Links(Walk):
+        def parse(self, response: Response) -> Any:
+            yield {"url": response.url}
+            yield response.follow_all(response.links())
+
+    site.page("/", '<a href="/yes">x</a><a href="/no" rel="nofollow">x</a>')
+    site.page("*", "")
+    result = await go(Links())
+    assert sorted(paths(site)) == ["/", "/yes"]
+    assert result.report.drops[Reason.NOFOLLOW] == 1
+    site.forget()
+    await go(Links(), nofollow=False)
+    assert sorted(paths(site)) == ["/", "/no", "/yes"]

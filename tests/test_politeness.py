@@ -17,7 +17,7 @@ from scraper.testing.resolve import Loopback
 
 HOSTS = 10
 PAGES = 14
-JITTER = 0.004  # seconds by which a server that shares two cores may take one request up later than another
+JITTER = 0.010  # seconds by which a server that shares two cores may take one request up later than another
 REST = 1.0
 
 

@@ -127,6 +127,11 @@ def test_an_unknown_field_and_one_of_the_engine_are_refused() -> None:
         assert f"Request has no argument {name!r}" in refused(**{name: 1})
 
 
+def test_a_browser_is_not_promised() -> None:
+    assert "which this version does not have" in refused(browser=True)
+    assert Request(URL, browser=False).browser is False
+
+
 def test_accepted_statuses_are_one_or_many() -> None:
     assert Request(URL, accept_status=[404, 410]).accept_status == (404, 410)
     assert Request(URL, accept_status=404).accept_status == (404,)
@@ -167,7 +172,7 @@ def test_what_was_given_may_change_without_the_request() -> None:
 FULL = Request(
     "http://a.test/x?y", method="PUT", headers={"X": "1"}, body=b"\x00\xff", callback="book", cb_kwargs={"n": [1]},
     priority=-3, session="s", key="k", again=True, after=1.5, timeout=2.0, max_body=10, retries=0,
-    accept_status=[404], browser=True,
+    accept_status=[404],
 ).replace(
     depth=2, tries=1, due=9.5, parent=-7, scope="a.test", referer=URL, hops=(URL,), seed=True, counted=True
 )  # fmt: skip
@@ -231,3 +236,22 @@ def test_the_key_of_politeness_has_the_port_where_it_matters() -> None:
 
 def test_the_engine_makes_requests_without_checks() -> None:
     assert raw(url=URL, callback="") == Request(URL).replace(callback="")
+
+
+def test_what_is_replaced_is_checked_like_what_is_new() -> None:
+    made = Request(URL)
+    assert made.replace(url="HTTP://b.test").url == "http://b.test/"
+    assert made.replace(headers={"X": "1"}).headers == made.replace(headers=[("X", "1")]).headers == (("X", "1"),)
+    assert made.replace(method="put", body="x", callback=Shop.book).body == b"x"
+    assert made.replace(headers=(("X", "1"), ("X", "2")), depth=3).depth == 3
+    for name, value in {
+        "headers": {"X": "a\r\nb"}, "method": "", "priority": "high", "timeout": "3", "body": {}, "callback": 3,
+        "cb_kwargs": 3, "accept_status": "x", "colour": "red", "key": 3,
+    }.items():  # fmt: skip
+        with pytest.raises(SpiderError):
+            made.replace(**{name: value})
+    for wrong in (3, ["X"], "X: y", [("a", "b", "c")], [("X", 3)]):
+        with pytest.raises(SpiderError):
+            made.replace(headers=wrong)
+    with pytest.raises(BadURL):
+        made.replace(url="junk")

@@ -12,7 +12,7 @@ from .. import __version__
 
 LIBRARIES = (
     "aiohttp", "selectolax", "msgspec", "url-py", "click", "aiofiles", "w3lib", "publicsuffixlist",
-    "uvloop", "rich", "ipython", "brotli", "backports.zstd",
+    "uvloop", "ipython", "brotli", "backports.zstd",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from .. import url as urls
 from ..clock import Clock
-from ..request import Request
+from ..request import Request, altered
 from ..response import Response
 from ..settings import HostRules
 from .cookies import Jars
@@ -42,7 +42,7 @@ class Cookies:
         if header:
             own = [(name, value) for name, value in request.headers if name.lower() != "cookie"]
             given = [value for name, value in request.headers if name.lower() == "cookie"]
-            sent = request.replace(headers=(*own, ("Cookie", "; ".join((*given, header)))))
+            sent = altered(request, headers=(*own, ("Cookie", "; ".join((*given, header)))))
         response = await self._inner(sent)
         lines = response.headers.getall("set-cookie")
         if lines and jar.store(request.url, lines, self._clock.wall()):
@@ -70,7 +70,7 @@ class Fields:
         if request.headers:
             own = {name.lower() for name, _ in request.headers}
             fields = (*(field for field in fields if field[0].lower() not in own), *request.headers)
-        return await self._inner(request.replace(headers=fields))
+        return await self._inner(altered(request, headers=fields))
 
     def _common(self, place: str, seeded: bool) -> tuple[tuple[str, str], ...]:
         settings = self._rules.settings

@@ -15,7 +15,7 @@ Entry = tuple[bool, int, int, int, Request]  # not counted, -priority, depth, nu
 class Permit:
     """The right to send one request once. `waiter` is told of it instead of a worker, when there is one."""
 
-    __slots__ = ("boarding", "departed", "host", "released", "request", "waiter")
+    __slots__ = ("boarding", "departed", "host", "released", "request", "reused", "waiter")
 
     def __init__(self, host: Host, request: Request, waiter: Waiter | None = None) -> None:
         self.host = host
@@ -23,6 +23,7 @@ class Permit:
         self.waiter = waiter
         self.boarding = True  # until its headers are out
         self.departed = False
+        self.reused = True  # whether it went over a connection that had served before
         self.released = False
 
 

@@ -14,7 +14,7 @@ from url import URL
 
 from .. import url as urls
 from ..reasons import Reason
-from ..request import Request
+from ..request import Request, altered
 from ..response import Follow
 from ..settings import Settings
 from .scope import Scope, suspicious
@@ -64,6 +64,8 @@ class Intake:
             if number > left:
                 self.drops[Reason.TOO_MANY_LINKS] += number - left
             if isinstance(link, Follow):
+                if link.refused:
+                    self.drops[Reason.NOFOLLOW] += link.refused
                 hrefs = link.hrefs if number <= left else link.hrefs[:left]
                 self._follow(hrefs, link.base, link.template.replace(**fields), taken, known)
             elif left:
@@ -139,7 +141,7 @@ class Intake:
         reason, lasting = self._reason(url, mark, template, mark in known)
         if reason is None:
             known.add(mark)
-            taken.append(template.replace(url=url))
+            taken.append(altered(template, url=url))
         return reason, lasting
 
     def _reason(self, url: str, mark: int, request: Request, known: bool) -> tuple[Reason | None, bool]:

@@ -10,6 +10,7 @@ from typing import Any
 from .. import url as urls
 from ..domains import site
 from ..errors import UsageError
+from ..settings import Settings
 
 MODES = ("site", "host", "any")
 ANY = "*"  # the label of a crawl that may go everywhere
@@ -57,6 +58,17 @@ class Scope:
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, settings: Settings, domains: Iterable[str]) -> Scope:
+        """The scope that settings ask for; `domains` are the spider's own. Raises UsageError."""
+        return cls(
+            mode=settings.scope,
+            domains=tuple(settings.allowed_domains) or tuple(domains),
+            prefixes=tuple(settings.prefixes),
+            allow=tuple(settings.allow),
+            deny=tuple(settings.deny),
+        )
 
     def label(self, url: str) -> str:
         """The mark that a seed, or what a seed redirects to, gives to all it leads to; URL canonical."""

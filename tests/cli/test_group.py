@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -29,24 +28,6 @@ def test_what_only_tells_imports_nothing_heavy(word: str, tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout or word == "list"
-
-
-def test_help_is_there_at_once(tmp_path: Path) -> None:
-    times = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "scraper", "--help"],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            check=True,
-        )
-        times.append(time.perf_counter() - begun)
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "pass"], env=environment(), check=True)
-    bare = time.perf_counter() - begun
-    assert min(times) - bare < 0.15
 
 
 def test_every_command_of_the_table_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,6 @@ NO_FAILURE = {
     Reason.DUPLICATE,
     Reason.TOO_DEEP,
     Reason.HOST_LIMIT,
-    Reason.PAGE_LIMIT,
-    Reason.ITEM_LIMIT,
     Reason.ROBOTS,
     Reason.SKIPPED,
 }

@@ -1,0 +1,77 @@
+"""What a crawl begins with: the spider's `opened`, `login` and `start`, and what they may do wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from .errors import SpiderError, UsageError
+from .page import frame
+from .request import Request
+from .spider import Spider
+from .url import BadURL
+
+log = logging.getLogger("scraper.crawl")
+
+
+class Seeds:
+    """The requests a spider begins with. `broken` says what its code outside of pages raised, "" when nothing.
+
+    `check` refuses a request that does not fit the spider; `untouched` tells whether nothing was sent yet:
+    then a wrong seed is a wrong command, and raises UsageError.
+    """
+
+    def __init__(self, spider: Spider, check: Callable[[Request], None], untouched: Callable[[], bool]) -> None:
+        self.broken = ""
+        self._spider = spider
+        self._check = check
+        self._untouched = untouched
+
+    async def requests(self) -> AsyncIterator[Request]:
+        """Every seed, until `start` is exhausted or something breaks. Raises UsageError, see above."""
+        if not (await self.hook(self._spider.opened()) and await self.hook(self._spider.login())):
+            return
+        try:
+            async for seed in _each(self._spider.start()):
+                yield self._request(seed)
+        except (UsageError, BadURL) as error:
+            if self._untouched():
+                raise UsageError(f"spider {self._spider.name!r}: start() gave no URL: {error}") from error
+            self._tell(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
+            self._tell(error)
+
+    async def hook(self, work: Awaitable[None]) -> bool:
+        """Run a piece of the spider outside any page; false when it broke."""
+        try:
+            await work
+        except (Exception, SystemExit) as error:  # noqa: BLE001  as above
+            self._tell(error)
+            return False
+        return True
+
+    def _request(self, seed: Any) -> Request:
+        request = Request(seed) if isinstance(seed, str) else seed
+        if not isinstance(request, Request):
+            raise SpiderError(f"start() yielded {seed!r}: it must be a URL or a Request")
+        self._check(request)
+        return request
+
+    def _tell(self, error: BaseException) -> None:
+        self.broken = f"{type(error).__name__}: {error}"
+        where = frame(error)
+        log.error("the spider broke%s: %s", f" at {where}" if where else "", self.broken)
+
+
+async def _each(begun: Any) -> AsyncIterator[Any]:
+    """What `start()` gives, whatever its form."""
+    if asyncio.iscoroutine(begun):
+        begun = await begun
+    if hasattr(begun, "__aiter__"):
+        async for seed in begun:
+            yield seed
+    else:
+        for seed in begun or ():
+            yield seed
