@@ -14,7 +14,7 @@ from typing import Any
 from .clock import Clock
 from .commit import Commit, Journal
 from .errand import Errands
-from .errors import FetchError, NotNow
+from .errors import FetchError, NotNow, SpiderError, UsageError
 from .events import Events
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
