@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from scraper.cli.running import collect_less
 from scraper.discover import find
 from scraper.folder import RunFolder
 from scraper.program import settings_for
@@ -21,6 +22,7 @@ SETTINGS = {"delay": 0, "per_host": 32, "concurrency": 32}
 
 async def main(given: argparse.Namespace) -> int:
     """Crawl the site into a run folder; its journal becomes `--items`."""
+    collect_less()  # as `scraper crawl` does
     spider = find(str(SPIDER), SPIDER.parent)(url=given.start)
     with tempfile.TemporaryDirectory() as root:
         folder = RunFolder.make(Path(root), spider.name, time.time())

@@ -35,8 +35,7 @@ def execute(plan: Plan) -> int:
     folder = RunFolder.make(plan.root, plan.spider.name, started)
     outputs = list(_opened(plan, folder.run, started))
     run = Run(plan.spider, plan.settings, folder=folder, outputs=outputs, alarm=True)
-    gc.freeze()  # what is loaded stays: only what pages make need be looked through,
-    gc.set_threshold(50_000, 20, 100)  # and the nodes of a page are many and go together (6 % of a crawl)
+    collect_less()
     with ExitStack() as during:
         during.callback(terminal.clear)
         during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet))
@@ -71,6 +70,15 @@ async def _crawl(run: Run, terminal: Terminal, *, quiet: bool) -> Report:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking
+
+
+def collect_less() -> None:
+    """Spare the garbage collector what it finds nothing in: what is loaded, and the many nodes of each page.
+
+    Reference counts free them; measured, the collections of the default cost 6 % of a crawl.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class Interrupts:

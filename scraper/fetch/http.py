@@ -17,6 +17,7 @@ from ..reasons import Reason
 from ..request import Request
 from ..response import Headers, Response
 from ..settings import HostRules
+from .deadline import Deadline
 from .decode import decoder
 from .departure import DEPARTURE
 from .guard import Guard
@@ -24,6 +25,7 @@ from .resolve import GuardedResolver
 
 MAX_LINE = 65_536  # bytes of one header line; servers with large cookies go beyond aiohttp's 8,190
 MAX_HEADERS = 512
+BUFFER = 2**18  # bytes of a body that are read before the socket is paused
 KEEPALIVE = 15.0  # seconds an idle connection is kept: shorter than what servers commonly keep
 
 REFUSED = frozenset({errno.ECONNREFUSED})
@@ -72,6 +74,7 @@ class Http:
             request_class=DepartingRequest,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            read_bufsize=BUFFER,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_line_size=MAX_LINE,
@@ -94,7 +97,7 @@ class Http:
         timeout = settings.timeout if request.timeout is None else request.timeout
         exchange = _Exchange(timeout, settings.header_timeout)
         try:
-            async with asyncio.timeout_at(None) as exchange.deadline:
+            async with exchange.deadline:
                 return await self._exchange(request, exchange)
         except TimeoutError as error:
             raise FetchError(exchange.reason, f"after {exchange.seconds():.1f} s") from error
@@ -188,7 +191,7 @@ class _Exchange:
         self._step = 0.0
         self.reason = Reason.CONNECT_TIMEOUT
         self.departed = self.reused = False
-        self.deadline: asyncio.Timeout
+        self.deadline = Deadline()
 
     def seconds(self) -> float:
         """Since the exchange began."""
@@ -200,7 +203,7 @@ class _Exchange:
         self.reason = reason
         if self._end is not None and (until is None or self._end <= until):
             self.reason, until = Reason.TIMEOUT, self._end
-        self.deadline.reschedule(until)
+        self.deadline.move(until)
 
     def depart(self, *, reused: bool = False) -> None:
         """Pass the gate's word on."""
