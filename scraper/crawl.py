@@ -14,7 +14,7 @@ from typing import Any
 from .clock import Clock
 from .commit import Commit, Journal
 from .errand import Errands
-from .errors import FetchError, NotNow
+from .errors import FetchError, NotNow, SpiderError, UsageError
 from .events import Events
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
@@ -100,6 +100,8 @@ class Crawl:
 
     async def run(self) -> None:
         """Crawl until nothing is left, a limit is reached or `stop` is called. Raises what broke the engine."""
+        if self.spider._line is not None:
+            raise UsageError(f"this spider {self.spider.name!r} is being crawled already; make another one")
         self.spider._line = self.errands
         await self._store.open()
         try:
@@ -293,7 +295,11 @@ class Crawl:
             return request
         try:
             prepared = self.spider.prepare(request)
-            made: Request = await prepared if asyncio.iscoroutine(prepared) else prepared
+            made = await prepared if asyncio.iscoroutine(prepared) else prepared
+            if not isinstance(made, Request):
+                raise SpiderError(f"it returned {made!r}, not a Request")
+            if origin(made.url) != origin(request.url):
+                raise SpiderError(f"it moved the request to {origin(made.url)}; yield a Request for that instead")
             return made
         except Exception as error:
             raise FetchError(Reason.CALLBACK_ERROR, f"prepare: {type(error).__name__}: {error}") from error

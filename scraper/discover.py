@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ def listed(project: Path) -> list[Found]:
 def in_file(path: Path) -> Iterator[Found]:
     """The spiders a file declares: classes with `name = "..."`. Nothing is imported."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes
+            tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError, ValueError, OSError):
         return
     for node in tree.body:
@@ -86,11 +90,11 @@ def _from_file(path: Path, wanted: str = "") -> type[Spider]:
     if not path.is_file():
         raise UsageError(f"no file {path}")
     module = load(path)
-    classes = [
+    classes = dict.fromkeys(  # a class may have two names in its file
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Spider) and value.__module__ == module.__name__
-    ]
+    )
     named = [kind for kind in classes if kind.name]
     if wanted:
         named = [kind for kind in named if kind.name == wanted]
@@ -115,18 +119,18 @@ def load(path: Path) -> Any:
         raise UsageError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    sys.path.append(str(path.parent))  # at the end: a spider called json.py must not stand in for json
     try:
         spec.loader.exec_module(module)
-    except UsageError:
-        raise
-    except ScraperError as error:
-        raise UsageError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:
-        line = _line(error, path)
-        raise UsageError(f"{path}{line}: {type(error).__name__}: {error}") from error
+        del sys.modules[name]
+        if isinstance(error, UsageError):
+            raise
+        line = "" if isinstance(error, ScraperError) else f"{_line(error, path)}: {type(error).__name__}"
+        raise UsageError(f"{path}{line}: {error}") from error
     finally:
-        sys.path.remove(str(path.parent))
+        with suppress(ValueError):  # the file may have taken it away itself
+            sys.path.remove(str(path.parent))
     return module
 
 

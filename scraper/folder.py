@@ -131,6 +131,13 @@ class RunFolder:
         except msgspec.MsgspecError as error:
             raise UsageError(f"{self.path / 'run.json'} cannot be read: {error}") from error
 
+    def ended(self) -> bool:
+        """Whether it has ended for good; not so when run.json cannot be read."""
+        try:
+            return self.read().state in ENDED
+        except UsageError:
+            return False
+
     def read_stats(self) -> dict[str, Any]:
         """stats.json, {} when the run has none yet."""
         try:
@@ -166,9 +173,8 @@ class RunFolder:
 
     def _prune(self, keep: int) -> None:
         latest = _target(self.path.parent / "latest")
-        ended = [
-            f for f in runs_of(self.path.parent) if f.read().state in ENDED and f.run not in (self.run, latest)
-        ]
+        others = (each for each in runs_of(self.path.parent) if each.run not in (self.run, latest))
+        ended = [each for each in others if each.ended()]
         for old in ended[: max(0, len(ended) + 1 - keep)]:
             shutil.rmtree(old.path, ignore_errors=True)
 

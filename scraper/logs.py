@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,11 @@ log = logging.getLogger("scraper.crawl")
 
 
 class RunLog(logging.Handler):
-    """Appends what this run logs to `log.jsonl`. A full disk costs log lines, never the crawl."""
+    """Appends what this run logs, from a level on, to a file. A full disk costs log lines, never the crawl."""
 
-    def __init__(self, path: Path, run: str) -> None:
-        super().__init__()
+    def __init__(self, path: Path, run: str, level: str) -> None:
+        super().__init__(level.upper())
+        self.before = 0  # the logger's own level
         self._run = run
         self._file = path.open("ab", buffering=0)
         self._told = False
@@ -37,15 +40,45 @@ class RunLog(logging.Handler):
         """Write one line."""
         try:
             self._file.write(msgspec.json.encode(entry(record)) + b"\n")
-        except (OSError, TypeError, msgspec.MsgspecError) as error:
+        except OSError as error:
             if not self._told:
                 self._told = True
                 print(f"cannot write {self._file.name}: {error}", file=sys.stderr)
+        except Exception:  # noqa: BLE001  a message that does not fit its arguments: told as `logging` does
+            self.handleError(record)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
         super().close()
+
+
+@contextmanager
+def kept_log(path: Path, run: str, level: str) -> Iterator[None]:
+    """Within it, what this run logs goes to the file. The level of the `scraper` logger counts when it has one;
+    when not, it is the lowest that a run of this process needs."""
+    logger, handler = logging.getLogger("scraper"), RunLog(path, run, level)
+    others = _run_logs(logger)
+    handler.before = others[0].before if others else logger.level
+    token = RUN.set(run)
+    logger.addHandler(handler)
+    _set_level(logger, handler.before)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        _set_level(logger, handler.before)
+        RUN.reset(token)
+        handler.close()
+
+
+def _run_logs(logger: logging.Logger) -> list[RunLog]:
+    return [handler for handler in logger.handlers if isinstance(handler, RunLog)]
+
+
+def _set_level(logger: logging.Logger, before: int) -> None:
+    if before == logging.NOTSET:
+        logger.setLevel(min((handler.level for handler in _run_logs(logger)), default=before))
 
 
 def entry(record: logging.LogRecord) -> dict[str, Any]:
@@ -60,7 +93,8 @@ def entry(record: logging.LogRecord) -> dict[str, Any]:
     if page is not None:
         made["url"] = printable(page.request.url)
     if record.exc_info and record.exc_info[1] is not None:
-        made["trace"] = "".join(traceback.format_exception(record.exc_info[1]))
+        trace = "".join(traceback.format_exception(record.exc_info[1]))
+        made["trace"] = "\n".join(map(clean, trace.splitlines()))
     return made
 
 

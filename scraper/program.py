@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from .errors import UsageError
 from .folder import RunFolder
 from .outputs.journal import MemoryJournal
 from .outputs.registry import check_writable, expand, open_output
@@ -57,7 +59,7 @@ async def crawl(
 
 async def stream(
     spider: Spider, *, settings: Mapping[str, Any] | None = None, **options: Any
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """The items of a crawl, one by one as plain data, each once its page is committed.
 
     Leaving the loop early ends the crawl. When the reader is slow the crawl waits.
@@ -99,8 +101,18 @@ async def stream(
 
 
 def run(spider: Spider, **options: Any) -> Result:
-    """`crawl` for a program without an event loop."""
+    """`crawl` for a program without an event loop. Raises UsageError in a running one, such as a notebook's."""
+    if _looping():
+        raise UsageError("an event loop runs here already: write `await crawl(...)` instead of `run(...)`")
     return asyncio.run(crawl(spider, **options))
+
+
+def _looping() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _prepare(
@@ -110,17 +122,25 @@ def _prepare(
     folder: str | Path | None,
     options: dict[str, Any],
 ) -> Run:
+    if not isinstance(spider, Spider):
+        made_of = f": write {spider.__name__}()" if isinstance(spider, type) else ""
+        raise UsageError(f"{spider!r} is no spider{made_of}")
     check(type(spider))
     made = settings_for(spider, ("settings", settings or {}))
     paths = [str(output)] if isinstance(output, str | Path) else [str(each) for each in output]
-    kept = RunFolder.make(Path(folder), spider.name, time.time()) if folder is not None else None
-    names = variables(spider.name, kept.run if kept else "memory", time.time())
-    outputs = []
-    for path in paths:
-        opened = open_output(path, variables=names, csv_safe=made.csv_safe)
-        check_writable(expand(path, names))
-        outputs.append((expand(path, names), opened))
-    return Run(spider, made, folder=kept, outputs=outputs, **options)
+    with ExitStack() as undo:
+        kept = RunFolder.make(Path(folder), spider.name, time.time()) if folder is not None else None
+        if kept is not None:
+            undo.callback(kept.discard)
+        names = variables(spider.name, kept.run if kept else "memory", time.time())
+        outputs = []
+        for path in paths:
+            opened = open_output(path, variables=names, csv_safe=made.csv_safe)
+            check_writable(expand(path, names))
+            outputs.append((expand(path, names), opened))
+        ready = Run(spider, made, folder=kept, outputs=outputs, **options)
+        undo.pop_all()
+    return ready
 
 
 def variables(spider: str, run: str, now: float) -> dict[str, str]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from . import url as urls
+from .convert import near, wants
 from .errors import SpiderError
 
 Callback = Callable[..., Any]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 9.2.1
-PLAIN = frozenset({"priority", "session", "key", "again", "after", "timeout", "max_body", "retries", "browser"})
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+PLAIN: dict[str, Any] = {
+    "priority": Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)], "session": str, "key": str, "again": bool,
+    "after": Seconds, "timeout": Seconds | None, "max_body": Annotated[int, msgspec.Meta(ge=1)] | None,
+    "retries": Annotated[int, msgspec.Meta(ge=0)] | None, "browser": bool,
+}  # fmt: skip
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -53,7 +60,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, met
             timeout: float | None = None,
             max_body: int | None = None,
             retries: int | None = None,
-            accept_status: Iterable[int] = (),
+            accept_status: Iterable[int] | int = (),
             browser: bool = False,
         ) -> None: ...
 
@@ -102,7 +109,9 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, met
         return self.method in SAFE_METHODS
 
     def replace(self, **changes: Any) -> Request:
-        """The same request with some fields changed."""
+        """The same request with some fields changed, checked as those of a new one. Raises BadURL, SpiderError."""
+        if not OURS.issuperset(changes):
+            changes = {name: _changed(name, value) for name, value in changes.items()}
         return msgspec.structs.replace(self, **changes)
 
 
@@ -110,6 +119,11 @@ def raw(**fields: Any) -> Request:
     """A request from fields that are already checked: the engine's own way, a third of the cost."""
     made: Request = msgspec.StructMeta.__call__(Request, **fields)
     return made
+
+
+def altered(request: Request, **changes: Any) -> Request:
+    """A request with fields changed that are known to be right: the engine's own way."""
+    return msgspec.structs.replace(request, **changes)
 
 
 def _checked(
@@ -122,32 +136,86 @@ def _checked(
     body: bytes | str | None = None,
     callback: Callback | str | None = None,
     cb_kwargs: Mapping[str, Any] | None = None,
-    accept_status: Iterable[int] = (),
+    accept_status: Iterable[int] | int = (),
     **rest: Any,
 ) -> dict[str, Any]:
-    unknown = rest.keys() - PLAIN
-    if unknown:
-        raise SpiderError(f"Request has no argument {sorted(unknown)[0]!r}")
-    if rest.get("browser"):
-        raise SpiderError("Request(browser=True) needs a browser transport, which this version does not have")
+    plain = {name: _plain(name, value) for name, value in rest.items()}
     content, content_type = _content(json, form, body)
-    fields = dict(headers or {})
+    fields = _table("headers", headers)
     if content_type and not any(name.lower() == "content-type" for name in fields):
         fields["Content-Type"] = content_type
-    verb = (method or ("GET" if content is None else "POST")).upper()
-    if not verb or not TOKEN.issuperset(verb):
-        raise SpiderError(f"method {method!r} is not an HTTP method")
-    for name, value in fields.items():
-        check_header(name, value)
-    return rest | {
-        "url": urls.canonical(url),
-        "method": verb,
-        "headers": tuple(fields.items()),
+    return plain | {
+        "url": _url(url),
+        "method": _method(method or ("GET" if content is None else "POST")),
+        "headers": _headers(fields.items()),
         "body": content,
         "callback": callback_name(callback),
-        "cb_kwargs": dict(cb_kwargs or {}),
-        "accept_status": tuple(accept_status),
+        "cb_kwargs": _table("cb_kwargs", cb_kwargs),
+        "accept_status": _statuses(accept_status),
     }
+
+
+def _changed(name: str, value: Any) -> Any:
+    """One field of `replace`, by the rules of a new request."""
+    if name in OURS:
+        return value
+    if name == "body":
+        return _content(None, None, value)[0]
+    return CHECKS[name](value) if name in CHECKS else _plain(name, value)
+
+
+def _url(url: Any) -> str:
+    if not isinstance(url, str):
+        raise SpiderError(f"the URL of a Request must be text, not {url!r}")
+    return urls.canonical(url)
+
+
+def _method(method: Any) -> str:
+    # Interned, GET is the default itself, which is not stored.
+    verb = sys.intern(str(method).upper())
+    if not verb or not TOKEN.issuperset(verb):
+        raise SpiderError(f"method {method!r} is not an HTTP method")
+    return verb
+
+
+def _headers(given: Any) -> tuple[tuple[str, str], ...]:
+    """From a dict or from pairs, of which a name may be in several."""
+    try:
+        pairs = tuple((name, value) for name, value in (given.items() if isinstance(given, Mapping) else given))
+    except (TypeError, ValueError) as error:
+        raise SpiderError(f"headers of a Request must be a dict or pairs, not {given!r}") from error
+    for name, value in pairs:
+        check_header(name, value)
+    return pairs
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name not in PLAIN:
+        raise SpiderError(f"Request has no argument {name!r}{near(name, ARGUMENTS)}")
+    if name == "browser" and value:
+        raise SpiderError("Request(browser=True) needs a browser transport, which this version does not have")
+    try:
+        return msgspec.convert(value, PLAIN[name])
+    except msgspec.ValidationError as error:
+        raise SpiderError(f"{name} of a Request must be {wants(PLAIN[name])}, not {value!r}") from error
+
+
+def _table(name: str, given: Any) -> dict[str, Any]:
+    try:
+        table = dict(given or {})
+    except (TypeError, ValueError) as error:
+        raise SpiderError(f"{name} of a Request must be a dict, not {given!r}") from error
+    if not all(isinstance(key, str) for key in table):
+        raise SpiderError(f"{name} of a Request must have text as keys")
+    return table
+
+
+def _statuses(given: Any) -> tuple[int, ...]:
+    """A status, or several."""
+    try:
+        return (given,) if type(given) is int else msgspec.convert(tuple(given), tuple[int, ...])
+    except (TypeError, msgspec.ValidationError) as error:
+        raise SpiderError(f"accept_status must be statuses such as [404], not {given!r}") from error
 
 
 def check_header(name: str, value: str) -> None:
@@ -171,11 +239,32 @@ def callback_name(callback: Callback | str | None) -> str:
     return str(name)
 
 
-def _content(json: Any, form: Mapping[str, str] | None, body: bytes | str | None) -> tuple[bytes | None, str]:
+def _content(json: Any, form: Any, body: Any) -> tuple[bytes | None, str]:
     if sum(part is not None for part in (json, form, body)) > 1:
         raise SpiderError("give one of json, form and body")
-    if json is not None:
-        return msgspec.json.encode(json), "application/json"
-    if form is not None:
-        return urlencode(form, doseq=True).encode(), "application/x-www-form-urlencoded"
-    return (body.encode() if isinstance(body, str) else body), ""
+    try:
+        if json is not None:
+            return msgspec.json.encode(json), "application/json"
+        if form is not None:
+            return urlencode(form, doseq=True).encode(), "application/x-www-form-urlencoded"
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise SpiderError(f"{'json' if form is None else 'form'} cannot be encoded: {error}") from error
+    if isinstance(body, str):
+        return body.encode(), ""
+    if body is not None and not isinstance(body, bytes):
+        raise SpiderError(f"body must be bytes or text, not {body!r}; there are json= and form= too")
+    return body, ""
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "url": _url,
+    "method": _method,
+    "headers": _headers,
+    "callback": callback_name,
+    "cb_kwargs": lambda given: _table("cb_kwargs", given),
+    "accept_status": _statuses,
+}
+OURS = frozenset({"depth", "tries", "due", "parent", "scope", "referer", "hops", "seed", "counted"})
+ARGUMENTS = frozenset(
+    {"method", "headers", "json", "form", "body", "callback", "cb_kwargs", "accept_status"} | PLAIN.keys()
+)

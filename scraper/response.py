@@ -10,7 +10,7 @@ import msgspec
 from . import url as urls
 from .errors import SpiderError
 from .reasons import Reason
-from .request import Callback, Request
+from .request import Callback, Request, altered
 from .request import raw as raw_request
 
 
@@ -160,7 +160,7 @@ class Response:
         """The body as JSON, checked against `type` when one is given. Raises SpiderError."""
         try:
             return msgspec.json.decode(self.body.removeprefix(b"\xef\xbb\xbf"), type=type)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise SpiderError(f"{urls.printable(self.url)} is no such JSON: {error}") from error
 
     def css(self, query: str) -> Any:
@@ -207,6 +207,8 @@ class Response:
         """
         if sum(part is not None for part in (links, css, xpath)) > 1:
             raise SpiderError("follow_all() takes one of css, xpath and links")
+        if isinstance(links, str):
+            raise SpiderError(f"follow_all({links!r}) takes a list of links; write css={links!r} for a selector")
         refused = 0
         if links is not None:
             given = list(links)
@@ -218,7 +220,8 @@ class Response:
             hrefs = self._read.hrefs(self, css if css is not None else "a[href]")
         plain = callback is None and not fields
         template = _PLAIN if plain else Request(_PLAIN.url, callback=callback, **fields)
-        return Follow(hrefs, self.base_url, template, refused)
+        # An empty one would lead back to the page; css= leaves it out too.
+        return Follow(hrefs if all(hrefs) else [*filter(None, hrefs)], self.base_url, template, refused)
 
     @staticmethod
     def _href(link: Any) -> str:
@@ -226,7 +229,9 @@ class Response:
             return link
         if isinstance(link, Link):
             return link.url
-        attributes: Mapping[str, Any] = getattr(link, "attrib", {})
+        attributes: Mapping[str, Any] | None = getattr(link, "attrib", None)
+        if attributes is None:
+            raise SpiderError(f"follow_all() takes URLs, Links and elements, not {link!r}")
         return str(attributes.get("href") or attributes.get("src") or "")
 
 
@@ -262,7 +267,7 @@ class Follow:
                 continue
             if url not in seen:
                 seen.add(url)
-                yield self.template.replace(url=url)
+                yield altered(self.template, url=url)
 
     def __len__(self) -> int:
         return len(self.hrefs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -24,7 +23,7 @@ from .fetch.stack import build
 from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder, RunInfo
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
-from .logs import RUN, EventLog, RunLog
+from .logs import EventLog, kept_log
 from .outputs import Output
 from .outputs.follow import Follower
 from .outputs.journal import Journal, MemoryJournal
@@ -113,17 +112,11 @@ class Run:
     async def _kept(self, folder: RunFolder) -> Report:
         info = self._info(folder)
         folder.write(info)
-        handler = RunLog(folder.log, folder.run)
-        token = RUN.set(folder.run)
-        root = logging.getLogger("scraper")
-        root.addHandler(handler)
-        level = root.level
-        if level == logging.NOTSET:
-            root.setLevel(self.settings.log_level.upper())
         self.events.listen(EventLog())
         state, report = FAILED, None
         try:
-            report = await self._execute()
+            with kept_log(folder.log, folder.run, self.settings.log_level):
+                report = await self._execute()
             state = report.state
             return report
         except asyncio.CancelledError:
@@ -133,10 +126,6 @@ class Run:
             state = ""  # nothing was sent
             raise
         finally:
-            root.removeHandler(handler)
-            root.setLevel(level)
-            handler.close()
-            RUN.reset(token)
             if state:
                 self._close(folder, info, state, report)
             else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -13,8 +14,10 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from .convert import Unfit, fit, wants
+from .convert import near as near
 from .errors import UsageError
-from .url import hostname, netloc
+from .url import BadURL, canonical, hostname, netloc
 
 SECONDS = {"unit": "seconds"}
 BYTES = {"unit": "bytes"}
@@ -132,6 +135,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
+CREDENTIALS = re.compile(r"(?:^|\.)(?:auth|headers|proxy)\b")
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NAMES = Settings.__struct_fields__
 Layer = tuple[str, Mapping[str, Any]]
 
@@ -144,46 +149,74 @@ def resolve(layers: Iterable[Layer]) -> Settings:
             if key not in NAMES:
                 raise UsageError(f"{where}: unknown setting {key!r}{near(key, NAMES)}")
             merged[key] = _checked(where, key, value)
-            secret = SECRET.intersection(name.lower() for name in merged[key]) if key == "headers" else ()
-            if secret:
-                raise UsageError(f"{where}: {min(secret)} in headers would go to every host; set it under 'hosts'")
     return Settings(**merged)
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """The tail of an error message that suggests a name, or lists what there is."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def _checked(where: str, key: str, value: Any) -> Any:
-    kind = HINTS[key]
-    if isinstance(value, str) and _is_table(kind):
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            if _origin(kind) is not list:
-                raise UsageError(f"{where}: setting {key!r} needs JSON, not {value!r}") from None
-            value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        return msgspec.convert(value, kind, strict=not isinstance(value, str))
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{where}: setting {key!r}: {_plain(error, value)}") from error
+        made = fit(value, HINTS[key])
+        _sense(key, made)
+    except Unfit as error:
+        text, path = str(error), f"{key}{error.path}"
+        if CREDENTIALS.search(path):  # what is said must not hold what was given
+            text = text.partition(", not ")[0]
+        raise UsageError(f"{where}: setting '{path}' {text}") from error
+    return made
 
 
-def _plain(error: msgspec.ValidationError, value: Any) -> str:
-    text = str(error).replace("Object contains unknown field", "unknown key").replace("`", "'")
-    return f"{text}, not {value!r}"
+def _sense(key: str, value: Any) -> None:
+    """What a type cannot say. Raises Unfit."""
+    if key in ("user_agent", "contact"):
+        _one_line(value)
+    elif key == "headers":
+        for name, text in value.items():
+            if name.lower() in SECRET:
+                raise Unfit("would go to every host; set it under 'hosts'", f'."{name}"')
+            _header(name, text, f'."{name}"')
+    elif key == "auth":
+        _user_password(value)
+    elif key == "proxy":
+        _proxy(value)
+    elif key == "hosts":
+        for pattern, rule in value.items():
+            _host(rule, f'."{pattern}"')
 
 
-def _origin(kind: Any) -> Any:
-    while hasattr(kind, "__metadata__"):
-        kind = kind.__origin__
-    return getattr(kind, "__origin__", kind)
+def _host(rule: HostSettings, path: str) -> None:
+    if rule.delay is not None and not math.isfinite(rule.delay):
+        raise Unfit(f"must be {wants(Seconds)}, not {rule.delay}", f"{path}.delay")
+    for name, text in (rule.headers or {}).items():
+        _header(name, text, f'{path}.headers."{name}"')
+    _user_password(rule.auth or "", f"{path}.auth")
+    _proxy(rule.proxy or "", f"{path}.proxy")
 
 
-def _is_table(kind: Any) -> bool:
-    return _origin(kind) in (dict, list)
+def _header(name: str, text: str, path: str) -> None:
+    """RFC 9110 5.1 and 5.5."""
+    if not FIELD_NAME.fullmatch(name):
+        raise Unfit("is no name of a header field", path)
+    _one_line(text, path)
+
+
+def _one_line(text: str, path: str = "") -> None:
+    if any(c in text for c in "\r\n\0"):
+        raise Unfit("must be one line of text", path)
+
+
+def _user_password(text: str, path: str = "") -> None:
+    """RFC 7617: the user has no colon, and there is one behind it."""
+    _one_line(text, path)
+    if text and ":" not in text:
+        raise Unfit("must be user:password", path)
+
+
+def _proxy(text: str, path: str = "") -> None:
+    if not text:
+        return
+    try:
+        canonical(text)
+    except BadURL as error:
+        raise Unfit("must be an address such as http://user:password@host:port", path) from error
 
 
 HINTS: dict[str, Any] = get_type_hints(Settings, include_extras=True)
@@ -206,7 +239,10 @@ def from_files(folder: Path) -> Layer:
         if own.is_file():
             return str(own), _toml(own)
         if project.is_file():
-            table = _toml(project).get("tool", {}).get("scraper")
+            tools = _toml(project).get("tool", {})
+            table = tools.get("scraper") if isinstance(tools, dict) else None
+            if table is not None and not isinstance(table, dict):
+                raise UsageError(f"{project}: tool.scraper must be a table")
             if table is not None:
                 return f"{project} [tool.scraper]", table
     return "scraper.toml", {}
@@ -251,10 +287,17 @@ class HostRules:
         self._memo: dict[str, HostSettings] = {}
 
     def credentials(self, place: str) -> str:
-        """`user:password` for an origin, "" for none: never for http where only https was seeded."""
+        """`user:password` for an origin, "" for none: over http only where it was seeded."""
         if place in self.seeds:
             return self[netloc(place)].auth or self.settings.auth
         return (self[netloc(place)].auth or "") if place.startswith("https:") else ""
+
+    def fields(self, place: str) -> Mapping[str, str]:
+        """Header fields for an origin; those that are credentials go where `credentials` would."""
+        found = self[netloc(place)].headers or {}
+        if place in self.seeds or place.startswith("https:"):
+            return found
+        return {name: text for name, text in found.items() if name.lower() not in SECRET}
 
     def __getitem__(self, host: str) -> HostSettings:
         found = self._memo.get(host)

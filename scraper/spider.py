@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import re
@@ -10,13 +11,17 @@ from typing import Any, ClassVar, Protocol, dataclass_transform, get_type_hints
 
 import msgspec
 
+from .convert import Unfit, fit, near
 from .errors import FetchError, SpiderError, UsageError
 from .request import Request
 from .response import Response
-from .settings import near
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 REQUIRED: Any = object()
+OWNED = frozenset({"fetch", "logger", "_line", "_logger"})
+HOOKS = frozenset({"start", "opened", "login", "closed", "prepare", "parse", "on_error"})  # methods to write
+DATA = frozenset({"name", "start_urls", "allowed_domains", "settings"})
+FRAMEWORK = OWNED | HOOKS | DATA
 
 
 class Arg(msgspec.Struct, frozen=True):
@@ -43,7 +48,8 @@ class Line(Protocol):
         """Fetch through the gate, in the caller's task."""
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(arg,))
+# `arg` is no field specifier: type checkers would see its default only when it is given by name (PEP 681).
+@dataclass_transform(kw_only_default=True)
 class Spider:
     """Subclass this, give it a `name`, and `start_urls` or `start()`; `parse` gets every response.
 
@@ -58,9 +64,10 @@ class Spider:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = OWNED.intersection(cls.__dict__) | OWNED.intersection(inspect.get_annotations(cls))
-        if taken:
-            raise SpiderError(f"{cls.__name__}.{min(taken)} overrides a name of the framework")
+        for name in {*cls.__dict__, *inspect.get_annotations(cls)} & FRAMEWORK:
+            value = cls.__dict__.get(name)
+            if name in OWNED or isinstance(value, Arg) or (name in HOOKS and not callable(value)):
+                raise SpiderError(f"{cls.__name__}.{name} overrides a name of the framework; choose another name")
 
     def __init__(self, **given: Any) -> None:
         declared = arguments(type(self))
@@ -72,8 +79,8 @@ class Spider:
                 setattr(self, name, _convert(self.name, name, kind, argument, given[name]))
             elif argument.default is REQUIRED:
                 raise UsageError(f"spider {self.name!r} needs the argument {name!r} (-a {name}=...)")
-            else:
-                setattr(self, name, argument.default)
+            else:  # a list of its own for each spider
+                setattr(self, name, copy.deepcopy(argument.default))
         self._line: Line | None = None
         self._logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger(f"scraper.spider.{self.name}")
 
@@ -120,16 +127,12 @@ class Spider:
         return None
 
 
-OWNED = frozenset({"fetch", "logger", "_line", "_logger"})
-FRAMEWORK = frozenset(dir(Spider))
-
-
 def arguments(spider: type[Spider]) -> dict[str, tuple[Any, Arg]]:
     """The declared arguments of a spider class: name -> (type, default and help). Raises UsageError."""
     found: dict[str, tuple[Any, Arg]] = {}
     try:
         hints = get_type_hints(spider, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise UsageError(f"spider {spider.name!r}: an annotation is not known: {error}") from error
     for kind in reversed(spider.__mro__):
         if not issubclass(kind, Spider) or kind is Spider:
@@ -137,35 +140,42 @@ def arguments(spider: type[Spider]) -> dict[str, tuple[Any, Arg]]:
         for name in inspect.get_annotations(kind):
             if name.startswith("_") or str(hints[name]).startswith("typing.ClassVar") or name in FRAMEWORK:
                 continue
-            default = kind.__dict__.get(name, REQUIRED)
-            found[name] = (hints[name], default if isinstance(default, Arg) else Arg(default))
+            found[name] = hints[name], Arg()
+        for name, value in kind.__dict__.items():
+            if name in found:  # a subclass may change just the default
+                arg = found[name][1]
+                changed = value if isinstance(value, Arg) else msgspec.structs.replace(arg, default=value)
+                found[name] = found[name][0], changed
     return found
 
 
 def _convert(spider: str, name: str, kind: Any, argument: Arg, value: Any) -> Any:
-    given = value
-    if isinstance(value, str) and getattr(kind, "__origin__", kind) in (list, tuple, set, dict, frozenset):
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            value = [part.strip() for part in value.split(",") if part.strip()]
+    what = f"spider {spider!r}: argument '{name}"
     try:
-        value = msgspec.convert(value, kind, strict=not isinstance(given, str))
-    except (msgspec.ValidationError, TypeError) as error:
-        raise UsageError(f"spider {spider!r}: argument {name}={given!r}: {error}") from error
-    if argument.choices and value not in argument.choices:
-        listed = ", ".join(map(str, argument.choices))
-        raise UsageError(f"spider {spider!r}: argument {name}={given!r} is none of {listed}")
-    return value
+        made = fit(value, kind)
+    except Unfit as error:
+        text = str(error).partition(", not ")[0] if argument.secret else str(error)
+        raise UsageError(f"{what}{error.path}' {text}") from error
+    for each in made if isinstance(made, list | tuple | set | frozenset) else (made,):
+        if argument.choices and each not in argument.choices:
+            shown = "" if argument.secret else f", not {each!r}{near(str(each), map(str, argument.choices))}"
+            raise UsageError(f"{what}' must be one of {', '.join(map(str, argument.choices))}{shown}")
+    return made
 
 
 def check(spider: type[Spider]) -> None:
-    """Refuse a spider class that cannot be run. Raises UsageError."""
+    """Refuse what is no spider class, or one that cannot be run. Raises UsageError."""
+    if not (isinstance(spider, type) and issubclass(spider, Spider)):
+        raise UsageError(f"{spider!r} is no subclass of Spider")
     if not isinstance(spider.name, str) or not NAME.fullmatch(spider.name):
         raise UsageError(
             f"{spider.__name__}.name is {spider.name!r}; it must be letters, digits, '_', '-' or '.', "
             "64 at most, as it names a folder"
         )
-    if isinstance(spider.start_urls, str):
-        raise UsageError(f"spider {spider.name!r}: start_urls must be a list, not a string")
+    for name in ("start_urls", "allowed_domains"):
+        value = getattr(spider, name)
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise UsageError(f"spider {spider.name!r}: {name} must be a list of text, not {value!r}")
+    if not isinstance(spider.settings, Mapping):
+        raise UsageError(f"spider {spider.name!r}: settings must be a dict, not {spider.settings!r}")
     arguments(spider)

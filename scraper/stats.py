@@ -71,7 +71,7 @@ class Stats:
                 key = (outcome.reason, "", "")
             cause = self.causes.setdefault(
                 key,
-                Cause(outcome.reason, outcome.detail, outcome.where, outcome.request.url, 0, outcome.trace),
+                Cause(outcome.reason, outcome.detail, key[2], outcome.request.url, 0, outcome.trace),
             )
         cause.count += 1
 

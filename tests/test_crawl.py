@@ -354,6 +354,27 @@ async def test_prepare_is_called_before_each_try(site: Site, go: Crawl) -> None:
     assert [hit.headers["X-Signed"] for hit in site.hits_of(path="/")] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda self, request: None, "returned None, not a Request"),
+        (lambda self, request: request.replace(url="junk"), "BadURL: "),
+        (lambda self, request: request.replace(headers={"X": "a\r\nY: b"}), "header X: value"),
+        (lambda self, request: request.replace(timeout="long"), "timeout of a Request must be"),
+        (lambda self, request: request.replace(url="http://b.test/"), "moved the request to http://b.test;"),
+        (lambda self, request: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+async def test_a_bug_in_prepare_costs_the_request_and_sends_nothing(
+    site: Site, go: Crawl, prepare: Any, said: str
+) -> None:
+    result = await go(type("Bad", (Walk,), {"prepare": prepare})(), robots=False)
+    [cause] = result.report.stats.sorted_causes()
+    assert cause.reason is Reason.CALLBACK_ERROR
+    assert said in cause.detail
+    assert site.hits == []
+
+
 async def test_login_opened_and_closed_frame_the_crawl(site: Site, go: Crawl) -> None:
     told: list[str] = []
 

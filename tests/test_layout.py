@@ -38,7 +38,7 @@ ROWS = (
     ("request",),
     ("settings", "events", "domains"),
     ("url",),
-    ("errors",),
+    ("errors", "convert"),
     ("reasons", "clock"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}

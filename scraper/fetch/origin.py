@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .. import url as urls
 from ..errors import FetchError
 from ..reasons import Reason
-from ..request import Request
+from ..request import Request, altered
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})  # 300 and 304 are none, whatever they carry
 MAX_HOPS = 20  # as browsers do (Fetch 4.4, step 7)
@@ -96,7 +96,8 @@ def follow(
         if body is not None and not send_body:
             raise FetchError(Reason.BAD_REDIRECT, "body not sent across origins")
         headers = tuple(field for field in headers if field[0].lower() in HARMLESS)
-    return request.replace(
+    return altered(
+        request,
         url=target,
         method=method,
         headers=headers,

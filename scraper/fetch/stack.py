@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from .. import url as urls
 from ..clock import Clock
-from ..request import Request
+from ..request import Request, altered
 from ..response import Response
 from ..settings import HostRules
 from .cookies import Jars
@@ -42,7 +42,7 @@ class Cookies:
         if header:
             own = [(name, value) for name, value in request.headers if name.lower() != "cookie"]
             given = [value for name, value in request.headers if name.lower() == "cookie"]
-            sent = request.replace(headers=(*own, ("Cookie", "; ".join((*given, header)))))
+            sent = altered(request, headers=(*own, ("Cookie", "; ".join((*given, header)))))
         response = await self._inner(sent)
         lines = response.headers.getall("set-cookie")
         if lines and jar.store(request.url, lines, self._clock.wall()):
@@ -57,22 +57,23 @@ class Fields:
     def __init__(self, inner: Fetch, rules: HostRules) -> None:
         self._inner = inner
         self._rules = rules
-        self._memo: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._memo: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
 
     async def __call__(self, request: Request) -> Response:
         """The exchange, with all fields."""
         place = urls.origin(request.url)
-        fields = self._memo.get(place) or self._common(place)
+        seeded = place in self._rules.seeds  # it may still become one
+        fields = self._memo.get((place, seeded)) or self._common(place, seeded)
         came_from = referer(request.referer, request.url) if request.referer else ""
         if came_from:
             fields = (*fields, ("Referer", came_from))
         if request.headers:
             own = {name.lower() for name, _ in request.headers}
             fields = (*(field for field in fields if field[0].lower() not in own), *request.headers)
-        return await self._inner(request.replace(headers=fields))
+        return await self._inner(altered(request, headers=fields))
 
-    def _common(self, place: str) -> tuple[tuple[str, str], ...]:
-        settings, rule = self._rules.settings, self._rules[urls.netloc(place)]
+    def _common(self, place: str, seeded: bool) -> tuple[tuple[str, str], ...]:
+        settings = self._rules.settings
         fields = {
             "user-agent": ("User-Agent", settings.agent()),
             "accept": ("Accept", ACCEPT),
@@ -82,14 +83,11 @@ class Fields:
         auth = self._rules.credentials(place)
         if auth:
             fields["authorization"] = ("Authorization", basic(auth))
-        for name, value in (rule.headers or {}).items():
+        for name, value in self._rules.fields(place).items():
             fields[name.lower()] = (name, value)
         if len(self._memo) > 10_000:
             self._memo.clear()
-        made = tuple(fields.values())
-        if settings.auth and not auth:
-            return made  # a seed of this origin may still come
-        self._memo[place] = made
+        made = self._memo[place, seeded] = tuple(fields.values())
         return made
 
 

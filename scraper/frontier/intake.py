@@ -14,7 +14,7 @@ from url import URL
 
 from .. import url as urls
 from ..reasons import Reason
-from ..request import Request
+from ..request import Request, altered
 from ..response import Follow
 from ..settings import Settings
 from .scope import Scope, suspicious
@@ -141,7 +141,7 @@ class Intake:
         reason, lasting = self._reason(url, mark, template, mark in known)
         if reason is None:
             known.add(mark)
-            taken.append(template.replace(url=url))
+            taken.append(altered(template, url=url))
         return reason, lasting
 
     def _reason(self, url: str, mark: int, request: Request, known: bool) -> tuple[Reason | None, bool]:

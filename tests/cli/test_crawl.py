@@ -167,7 +167,7 @@ WRONG = {
     "crawl one.py --resume 2026": "cannot be continued",
     "crawl one.py --log-level loud": "'loud' is not one of",
     "crawl needs.py": "needs the argument 'shelf'",
-    "crawl needs.py -a shelf=x": "argument shelf='x'",
+    "crawl needs.py -a shelf=x": "argument 'shelf' must be",
     "crawl badurl.py": "start_urls has 'no url'",
     "crawl twice.py": "two spiders are named 'twice'",
     "crawl syntax.py": "syntax.py:1",
