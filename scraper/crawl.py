@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .clock import Clock
 from .commit import Commit, Journal
 from .errand import Errands
-from .errors import FetchError, NotNow, SpiderError, UsageError
+from .errors import FetchError, NotNow, UsageError
 from .events import Events
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
@@ -83,6 +84,8 @@ class Crawl:
         self._clock = clock
         self._trust = trust
         self._reader = Reader(nofollow=settings.nofollow, max_links=settings.max_links)
+        # One thread of its own: pages that are slow to parse hold up neither file writes nor name look-ups.
+        self._parser = ThreadPoolExecutor(1, "parse")
         self._prepares = type(spider).prepare is not Spider.prepare
         self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
         self._group: asyncio.TaskGroup
@@ -109,7 +112,10 @@ class Crawl:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
                     self._go(step())
                 self._group.create_task(self.commit.run())
-                await self._ended.wait()
+                try:
+                    await self._ended.wait()
+                finally:
+                    self._ended.set()  # what the tasks give back as they end is not handed out again
                 for task in self._tasks:
                     task.cancel()
                 self.commit.finish()
@@ -117,6 +123,7 @@ class Crawl:
             raise _first(group) from group
         finally:
             self.spider._line = None
+            self._parser.shutdown(wait=False, cancel_futures=True)
             self.stats.ended = self._clock.wall()
             self.stats.own_fetches = self.errands.fetches
             await self._store.close()
@@ -165,8 +172,7 @@ class Crawl:
 
     async def _seed(self) -> None:
         async for request in self.seeds.requests():
-            self._rules.seeds.add(origin(request.url))
-            self._trust(request.host)
+            self.seeded(request)
             taken = self._timed(self.intake.seeds((request,)))
             self._store.add(taken)
             self.commit.add_seeds(taken)
@@ -175,6 +181,11 @@ class Crawl:
         if self.seeds.broken:
             self.stop("broken")
         self._end_if_idle()
+
+    def seeded(self, request: Request) -> None:
+        """The spider itself names this address: its host may be private, its origin gets the credentials."""
+        self._rules.seeds.add(origin(request.url))
+        self._trust(request.host)
 
     # -- 2: frontier -> gate -> queue ---------------------------------------------------------------
 
@@ -203,8 +214,14 @@ class Crawl:
             await self._clock.wait(self._wake, self._sleeps_until)
             self._wake.clear()
 
+    def wake(self) -> None:
+        """Something outside has made room: feed again."""
+        self._wake.set()
+
     def feed(self) -> None:
         """Put what may go now into the queue: only as much as there are free workers."""
+        if self._ended.is_set():
+            return
         now = self._clock.monotonic()
         while True:
             pages = self._taking and self._busy < self.settings.concurrency and not self.behind()
@@ -293,22 +310,17 @@ class Crawl:
     async def _prepared(self, request: Request) -> Request:
         if not self._prepares or not request.callback:
             return request
-        try:
-            prepared = self.spider.prepare(request)
-            made = await prepared if asyncio.iscoroutine(prepared) else prepared
-            if not isinstance(made, Request):
-                raise SpiderError(f"it returned {made!r}, not a Request")
-            if origin(made.url) != origin(request.url):
-                raise SpiderError(f"it moved the request to {origin(made.url)}; yield a Request for that instead")
-            return made
-        except Exception as error:
-            raise FetchError(Reason.CALLBACK_ERROR, f"prepare: {type(error).__name__}: {error}") from error
+        prepared = await self.pages.prepared(request)
+        if origin(prepared.url) != origin(request.url):  # the permit, and robots.txt, are of this one
+            text = f"prepare() moved the request to {origin(prepared.url)}; yield a Request for that instead"
+            raise FetchError(Reason.CALLBACK_ERROR, text)
+        return prepared
 
     async def _open(self, response: Response) -> Response:
         """Make a response readable; a large page is parsed off the loop."""
         response.reader = self._reader
         if large(response):
-            await asyncio.to_thread(prepare, response)
+            await asyncio.get_running_loop().run_in_executor(self._parser, prepare, response)
         return response
 
     async def _failed(self, request: Request, error: FetchError) -> Outcome:

@@ -35,6 +35,9 @@ class Sender(Protocol):
     async def send(self, permit: Permit) -> Response:
         """Use a permit."""
 
+    def seeded(self, request: Request) -> None:
+        """The spider itself names this address: trust it, and give it what is for its origin."""
+
     def lend(self) -> bool:
         """A worker's page waits: let the worker serve others meanwhile."""
 
@@ -62,6 +65,8 @@ class Errands:
     async def fetch(self, request: Request) -> Response:
         """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
         self.fetches += 1
+        if OPEN_PAGE.get() is None:  # `opened` or `login`: the spider's author names the place, as with a seed
+            self._line.seeded(request)
         with self._waiting():
             while True:
                 self._hold(request)
@@ -169,9 +174,9 @@ class Errands:
             except FetchError as error:
                 if error.reason is Reason.STALE:
                     continue
-                if error.reason is Reason.TOO_LARGE:  # its first 500 KiB count (RFC 9309 2.5)
-                    return robots.verdict(200, error.body, self.product)
-                raise
+                if error.partial is None:
+                    raise
+                response = error.partial  # its first 500 KiB count (RFC 9309 2.5)
             try:
                 onward = self._judge.redirect(request, response)
             except FetchError:

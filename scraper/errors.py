@@ -15,6 +15,8 @@ ScraperError
 
 from __future__ import annotations
 
+from typing import Any
+
 from .reasons import Reason
 
 
@@ -38,11 +40,11 @@ class FetchError(ScraperError):
     """A request got no usable response.
 
     `reason` is the kind of failure, `detail` what a person needs to know of it (never a secret),
-    `after` the seconds the server asked to be left alone, if it did, `body` what of a body that is too
-    large came before the cap.
+    `after` the seconds the server asked to be left alone, if it did, `partial` the response
+    whose body was too large, with what came of it.
     """
 
-    body: bytes = b""
+    partial: Any = None
 
     def __init__(self, reason: Reason, detail: str = "", *, after: float | None = None) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)

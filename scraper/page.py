@@ -9,10 +9,10 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from types import AsyncGeneratorType, FrameType, GeneratorType
+from types import AsyncGeneratorType, FrameType, GeneratorType, coroutine
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -32,8 +32,8 @@ OWN_FOLDER = str(Path(__file__).parent)
 BLOCKED = 1.0  # seconds of the loop a callback may hold before it is named in a warning
 
 
-class CallbackHung(Exception):
-    """Raised in a synchronous callback that is past its time."""
+class CallbackHung(BaseException):
+    """Raised in a callback that is past its time; `except Exception` does not hold it."""
 
 
 class OpenPage:
@@ -125,12 +125,9 @@ class Pages:
             return self._broken(request, Reason.BAD_YIELD, error, got, at=_at(page.running))
         except CallbackHung as error:
             return self._broken(request, Reason.CALLBACK_TIMEOUT, error, got)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+        except BaseException as error:  # a spider may raise anything: it costs its page
+            if not isolated(error):
                 raise
-            return self._broken(request, Reason.CALLBACK_ERROR, error, got)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything: it costs its page
             return self._broken(request, Reason.CALLBACK_ERROR, error, got)
         finally:
             OPEN_PAGE.reset(token)
@@ -145,12 +142,30 @@ class Pages:
         token = OPEN_PAGE.set(page)
         try:
             await self._gather(lambda: self._spider.on_error(request, error), request, page, got)
-        except (Exception, SystemExit) as broken:  # noqa: BLE001  as above
-            log.warning("on_error of %s raised at %s: %s", urls.printable(request.url), frame(broken), broken)
+        except BaseException as broken:
+            if not isolated(broken):
+                raise
+            where, text = frame(broken), described(broken)
+            log.warning("on_error of %s raised at %s: %s", urls.printable(request.url), where, text)
             got.items.clear()
         finally:
             OPEN_PAGE.reset(token)
         return got
+
+    async def prepared(self, request: Request) -> Request:
+        """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks."""
+        try:
+            made = self._spider.prepare(request)
+            if inspect.isawaitable(made):
+                made = await made
+        except BaseException as error:
+            if not isolated(error):
+                raise
+            text = f"prepare() at {frame(error)}: {described(error)}"
+            raise FetchError(Reason.CALLBACK_ERROR, text) from error
+        if not isinstance(made, Request):
+            raise FetchError(Reason.CALLBACK_ERROR, f"prepare() returned {type(made).__name__}, not a Request")
+        return made
 
     def _done(self, request: Request, got: Yielded, stop: str = "") -> Outcome:
         return Outcome(
@@ -160,9 +175,9 @@ class Pages:
     def _broken(
         self, request: Request, reason: Reason, error: BaseException, got: Yielded, at: str = ""
     ) -> Outcome:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        trace = "".join(traceback.format_exception(error)[-12:])
-        return failed(request, reason, text, links=got.links, where=frame(error) or at, trace=trace)
+        trace = "".join(traceback.format_tb(error.__traceback__)[-12:])
+        trace += described(error)
+        return failed(request, reason, described(error), links=got.links, where=frame(error) or at, trace=trace)
 
     async def _gather(self, call: Callable[[], Any], request: Request, page: OpenPage, got: Yielded) -> None:
         limit = self._settings.callback_timeout
@@ -178,10 +193,11 @@ class Pages:
         try:
             async with asyncio.timeout(limit or None) as page.deadline:
                 if isinstance(result, AsyncGeneratorType):
-                    async for value in result:
-                        self._take(value, request, got)
+                    with suppress(StopAsyncIteration):
+                        while True:
+                            self._take(await self._stepped(anext(result), request), request, got)
                 else:
-                    self._take(await result, request, got)
+                    self._take(await self._stepped(result, request), request, got)
         except TimeoutError as error:
             if page.deadline is not None and page.deadline.expired():
                 raise CallbackHung(f"longer than {limit:g} s") from error
@@ -265,13 +281,30 @@ class Pages:
 
     # -- callbacks that hang ------------------------------------------------------------------------
 
+    @coroutine
+    def _stepped(self, work: Any, request: Request) -> Any:
+        """Await something of the spider's, with a watch on each piece of it that does not await."""
+        limit = self._settings.callback_timeout
+        steps = work if hasattr(work, "send") else work.__await__()
+        step, value = steps.send, None
+        while True:
+            try:
+                with self._watch(request, limit):
+                    waited = step(value)
+            except StopIteration as end:
+                return end.value
+            try:
+                step, value = steps.send, (yield waited)
+            except BaseException as error:  # noqa: BLE001  thrown in from outside: it is the spider's to handle
+                step, value = steps.throw, error
+
     @contextmanager
     def _watch(self, request: Request, limit: float) -> Iterator[None]:
         """Around code that does not await: interrupt it past its time, and name it when it held the loop."""
         started = time.monotonic()
         if self._alarm and limit:
             signal.signal(signal.SIGALRM, self._ring)
-            signal.setitimer(signal.ITIMER_REAL, limit)
+            signal.setitimer(signal.ITIMER_REAL, limit, limit)
         try:
             yield
         finally:
@@ -286,6 +319,23 @@ class Pages:
 
     def _ring(self, number: int, stack: FrameType | None) -> None:
         raise CallbackHung(f"longer than {self._settings.callback_timeout:g} s without an await")
+
+
+def isolated(error: BaseException) -> bool:
+    """Whether what a spider raised costs it a page: all but the user's Ctrl-C and a cancellation from outside."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return not isinstance(error, KeyboardInterrupt)
+
+
+def described(error: BaseException) -> str:
+    """Type and text of an error, whatever its own `__str__` does."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  a spider's error may raise anything when asked
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _at(running: Any) -> str:

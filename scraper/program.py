@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from .crawl import Crawl
 from .errors import UsageError
 from .folder import RunFolder
 from .outputs.journal import MemoryJournal
@@ -74,7 +75,10 @@ async def stream(
         reached = at
         news.set()
 
-    def watch(crawl: Any) -> None:
+    crawls: list[Crawl] = []
+
+    def watch(crawl: Crawl) -> None:
+        crawls.append(crawl)
         crawl.commit.told.append(tell)
         crawl.behind = lambda: reached - position > MEMORY_LAG
 
@@ -89,6 +93,7 @@ async def stream(
                     yield msgspec.json.decode(line)
                 if isinstance(made.journal, MemoryJournal):
                     made.journal.drop(position)
+                crawls[0].wake()
                 continue
             if task.done():
                 await task

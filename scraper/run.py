@@ -35,6 +35,7 @@ from .url import canonical, netloc
 
 MEMORY_LAG = 10_000  # items
 SECRET_NAME = re.compile(r"pass|secret|token|api_?key|credential", re.IGNORECASE)
+USERINFO = re.compile(r"//[^/?#\s]*@")
 SECRET_SETTINGS = frozenset({"auth", "proxy", "headers", "hosts"})
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
@@ -141,7 +142,7 @@ class Run:
             run=folder.run,
             spider=self.spider.name,
             source=inspect.getsourcefile(type(self.spider)) or "",
-            arguments=msgspec.to_builtins(given, enc_hook=str),
+            arguments=_without_userinfo(msgspec.to_builtins(given, enc_hook=str)),
             settings=self._told_settings(),
             started=self._clock.wall(),
             outputs=[name for name, _ in self._outputs],
@@ -210,6 +211,7 @@ class Run:
             follower = Follower(self.journal, output, name=name, clock=self._clock)
             self.followers.append(follower)
             crawl.commit.told.append(follower.notify)
+            follower.moved.append(crawl.wake)
         most = self.settings.max_lag if self.folder else MEMORY_LAG
         crawl.behind = lambda: any(follower.behind(most) for follower in self.followers)
 
@@ -237,6 +239,15 @@ class Run:
             resumable=crawl.resumable,
             position=crawl.commit.position,
         )
+
+
+def _without_userinfo(value: Any) -> Any:
+    """Plain data without the `user:password@` of URLs in it."""
+    if isinstance(value, str):
+        return USERINFO.sub("//", value)
+    if isinstance(value, dict):
+        return {key: _without_userinfo(each) for key, each in value.items()}
+    return [_without_userinfo(each) for each in value] if isinstance(value, list) else value
 
 
 class _Followers:

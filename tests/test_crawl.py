@@ -357,7 +357,7 @@ async def test_prepare_is_called_before_each_try(site: Site, go: Crawl) -> None:
 @pytest.mark.parametrize(
     ("prepare", "said"),
     [
-        (lambda self, request: None, "returned None, not a Request"),
+        (lambda self, request: None, "returned NoneType, not a Request"),
         (lambda self, request: request.replace(url="junk"), "BadURL: "),
         (lambda self, request: request.replace(headers={"X": "a\r\nY: b"}), "header X: value"),
         (lambda self, request: request.replace(timeout="long"), "timeout of a Request must be"),

@@ -14,6 +14,7 @@ from ..errors import StoreError
 from .set_cookie import Cookie, Refused, domain_matches, parse, path_matches, path_of
 
 PER_DOMAIN = 180  # cookies of one registrable domain (6.1 asks for 50 at least)
+MAX_HEADER = 8_000  # characters of one Cookie header: common servers refuse longer request heads
 TOTAL = 3000  # cookies of one jar (6.1)
 ROOM = TOTAL // 10  # how many go at once when a jar is full, so that a full jar is not sorted for every cookie
 
@@ -86,9 +87,16 @@ class Jar:
             self._expire(name, now)
         if len(found) > 1:
             found.sort(key=_order)
+        pairs: list[str] = []
+        left = MAX_HEADER
         for cookie in found:
+            pair = f"{cookie.name}={cookie.value}" if cookie.name else cookie.value
+            left -= len(pair) + 2
+            if left < 0:  # a site that set more would refuse its own cookies, and us with them
+                break
             cookie.used = now
-        return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in found)
+            pairs.append(pair)
+        return "; ".join(pairs)
 
     def clear(self) -> None:
         """Forget every cookie."""

@@ -122,57 +122,55 @@ class Http:
             )
         finally:
             DEPARTURE.reset(token)
+        response = Response(
+            request.url,
+            status=answer.status,
+            headers=Headers((_text(name), _text(value)) for name, value in answer.raw_headers),
+            request=request,
+        )
         try:
             _refuse_framing(answer)
-            body, wire, flags = await self._body(request, answer, exchange)
+            await self._body(response, answer, exchange)
         except BaseException:
             answer.close()  # the rest of the body is not drained
             raise
         answer.release()
-        return Response(
-            request.url,
-            status=answer.status,
-            headers=Headers((_text(name), _text(value)) for name, value in answer.raw_headers),
-            body=body,
-            request=request,
-            elapsed=exchange.seconds(),
-            wire_bytes=wire,
-            flags=flags,
-        )
+        response.elapsed = exchange.seconds()
+        return response
 
-    async def _body(
-        self, request: Request, answer: aiohttp.ClientResponse, exchange: _Exchange
-    ) -> tuple[bytes, int, tuple[str, ...]]:
-        settings = self._settings
-        most = settings.max_body if request.max_body is None else request.max_body
+    async def _body(self, response: Response, answer: aiohttp.ClientResponse, exchange: _Exchange) -> None:
+        """Read the body into the response. Raises FetchError; one that is too large carries what came."""
+        settings, limit = self._settings, response.request.max_body
+        most = settings.max_body if limit is None else limit
         decode = decoder(",".join(answer.headers.getall("Content-Encoding", ())), most)
         exchange.body(settings.min_rate, settings.slow_after)
         parts: list[bytes] = []
-        wire = size = 0
+        size = 0
         try:
             async for chunk in answer.content.iter_any():
-                wire += len(chunk)
-                if wire > settings.max_wire:
+                response.wire_bytes += len(chunk)
+                if response.wire_bytes > settings.max_wire:
                     raise FetchError(Reason.TOO_LARGE, f"more than {settings.max_wire:,} bytes on the wire")
-                exchange.received(wire)
+                exchange.received(response.wire_bytes)
                 if decode is not None:
                     chunk = decode.feed(chunk)
                 size += len(chunk)
                 parts.append(chunk)
                 if size > most:
                     raise FetchError(Reason.TOO_LARGE, f"more than {most:,} bytes")
+            if decode is not None:
+                parts.append(decode.finish())
+                response.flags = tuple(decode.flags)
         except FetchError as error:
             if error.reason is Reason.TOO_LARGE:
-                error.body = b"".join(parts)[:most]
+                response.body = b"".join(parts)[:most]
+                error.partial = response
             raise
         except (aiohttp.ClientPayloadError, ConnectionError, aiohttp.ServerDisconnectedError) as error:
             if not settings.keep_partial:
-                raise FetchError(Reason.PARTIAL, f"{wire:,} bytes came") from error
-            return b"".join(parts), wire, ("partial",)
-        if decode is None:
-            return (parts[0] if len(parts) == 1 else b"".join(parts)), wire, ()
-        parts.append(decode.finish())
-        return b"".join(parts), wire, tuple(decode.flags)
+                raise FetchError(Reason.PARTIAL, f"{response.wire_bytes:,} bytes came") from error
+            response.flags = ("partial",)
+        response.body = parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class _Exchange:

@@ -64,6 +64,7 @@ class Follower:
         self._ending: bool | None = None  # then: finished or not
         self._news = asyncio.Event()
         self._moved = asyncio.Event()
+        self.moved: list[Callable[[], None]] = []  # called when less of the journal is ahead of it
         self._items = self._bytes = 0  # since the last flush
         self._due = 0.0
 
@@ -107,7 +108,7 @@ class Follower:
             self.error = error
         finally:
             self.done = True
-            self._moved.set()
+            self._tell()
             if not closed:
                 with suppress(OutputError):  # the first error is the one to tell
                     await self._output.close(finished=False)
@@ -136,10 +137,15 @@ class Follower:
             self._items += len(lines)
             self._bytes += sum(map(len, lines))
             self.position = position
-            self._moved.set()
+            self._tell()
         else:
             self._news.clear()
             await self._clock.wait(self._news, self._due if self._items else None)
+
+    def _tell(self) -> None:
+        self._moved.set()
+        for moved in self.moved:
+            moved()
 
     async def _flush(self) -> None:
         self._items = self._bytes = 0

@@ -25,7 +25,7 @@ LARGE = 256 * 1024  # bytes; about 3 ms of parsing
 MANY = 8_000  # tags; nested as deep as they go they cost 70 ms
 TAGS = 20_000  # tags; nested they cost 0.5 s
 FEW = 1_250  # tags; however they are mixed they open fewer than NODES again
-DEEP = 50_000  # tags; nested they cost 3 s
+DEEP = 32_000  # tags; nested they cost 1.2 s
 SAMPLE = 4096  # bytes, of every 8 times as many
 GAP = 16 * 1024  # bytes without '>' hold about 4,000 attributes: 25 ms
 

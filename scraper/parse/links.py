@@ -48,7 +48,7 @@ URL_ATTRIBUTES: dict[str, tuple[str, ...]] = {
 _SETS = frozenset({"srcset", "imagesrcset"})
 
 
-def hrefs(parser: LexborHTMLParser, query: str = "a[href]", limit: int = MAX_LINKS) -> list[str]:
+def hrefs(parser: LexborHTMLParser, query: str = "a[href]", limit: int | None = None) -> list[str]:
     """The `href`, else `src`, as it stands, of each element a CSS query names; elements without are left out.
 
     A query may end in `::attr(name)`. Raises SelectorError, also when the query names only elements that

@@ -15,24 +15,33 @@ _OPTIONS = LexborDocumentOptions.WO_EVENTS.value  # with events every <option> w
 
 
 def large(response: Response) -> bool:
-    """Whether a body is worth a thread: call `prepare` there before anybody asks for its document."""
-    return bombs.large(response.body)
+    """Whether a page is worth a thread: call `prepare` there before anybody asks for its document."""
+    if not bombs.large(response.body):
+        return False
+    kind = _content_type(response).lower()
+    return not kind or "html" in kind or "xml" in kind
 
 
 def prepare(response: Response) -> None:
-    """Guard and parse a page, for a thread: the parse releases the GIL. Raises FetchError as `document`."""
-    document(response)
+    """Guard and parse a page, for a thread: the parse releases the GIL. What it refuses, `document` raises."""
+    response.cached("document", lambda: _parsed(response))
 
 
 def document(response: Response) -> LexborHTMLParser:
     """The page as selectolax's parser, parsed once. Raises FetchError: NOT_TEXT, HTML_BOMB."""
-    parser: LexborHTMLParser = response.cached("document", lambda: _parse(response))
+    parser: LexborHTMLParser | FetchError = response.cached("document", lambda: _parsed(response))
+    if isinstance(parser, FetchError):
+        raise parser
     return parser
 
 
-def _parse(response: Response) -> LexborHTMLParser:
-    html = _html(response)
-    bombs.check(html)
+def _parsed(response: Response) -> LexborHTMLParser | FetchError:
+    """The page, or why it is none: kept, so that a page that takes long to refuse is looked at once."""
+    try:
+        html = _html(response)
+        bombs.check(html)
+    except FetchError as error:
+        return error
     return LexborHTMLParser(html, options=_OPTIONS)
 
 
@@ -98,7 +107,7 @@ class Reader:
 
     def hrefs(self, response: Response, query: str) -> list[str]:
         """The URLs, unresolved, of the elements a CSS query names. Raises SelectorError, FetchError."""
-        return links.hrefs(document(response), query, self.max_links)
+        return links.hrefs(document(response), query)
 
     def links(self, response: Response) -> list[Link]:
         """Every http(s) URL of the headers and the page."""
