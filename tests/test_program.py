@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from scraper import Request, Response, Spider, arg, crawl, run, stream
+from scraper import Response, Spider, arg, crawl, run, stream
 from scraper.errors import UsageError
 from scraper.events import Events, PageEnded
 from scraper.program import Result
 from scraper.testing.resolve import Loopback
 from scraper.testing.site import Site
 
-from .conftest import QUICK, Crawl
+from .conftest import QUICK
 
 
 class Walk(Spider):
@@ -399,12 +399,3 @@ async def test_streams_run_side_by_side(site: Site) -> None:
 
     both = await asyncio.gather(read("a.test"), read("b.test"))
     assert tuple(both) == ({"a.test"}, {"b.test"})
-
-
-async def test_the_go_fixture_is_a_crawl(site: Site, go: Crawl) -> None:
-    class Plain(Walk):
-        async def start(self) -> AsyncIterator[Any]:
-            yield Request("http://a.test/", callback=self.parse)
-
-    site.page("/", "x")
-    assert (await go(Plain())).items == [{"url": "http://a.test/"}]
