@@ -49,20 +49,22 @@ class RunInfo(msgspec.Struct, kw_only=True):
 class RunFolder:
     """The files of one run. Raises UsageError where the folder cannot be made."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, made_root: bool = False) -> None:
         self.path = path
+        self.made_root = made_root  # the folder of all runs came to be with this one
 
     @classmethod
     def make(cls, root: Path, spider: str, started: float) -> RunFolder:
         """A new folder, named by the time and a few random letters; `current` points at it."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
+        new = not root.exists()
         path = root / spider / f"{stamp}-{secrets.token_hex(2)}"
         try:
             path.mkdir(parents=True)
             _point(path.parent / "current", path.name)
         except OSError as error:
             raise UsageError(f"cannot make the run folder {path}: {error.strerror}") from error
-        return cls(path)
+        return cls(path, made_root=new)
 
     @property
     def run(self) -> str:
@@ -169,7 +171,8 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):  # only when they are empty
             self.path.parent.rmdir()
-            self.path.parent.parent.rmdir()
+            if self.made_root:
+                self.path.parent.parent.rmdir()
 
     def _prune(self, keep: int) -> None:
         latest = _target(self.path.parent / "latest")

@@ -236,10 +236,10 @@ async def test_an_async_callback_that_blocks_the_loop_is_named(
             return self.coroutine() if form == "coroutine" else self.stream()
 
         async def coroutine(self) -> Any:
-            time.sleep(1.1)
+            time.sleep(1.1)  # noqa: ASYNC251  that is the fault
 
         async def stream(self) -> AsyncIterator[Any]:
-            time.sleep(1.1)
+            time.sleep(1.1)  # noqa: ASYNC251  that is the fault
             yield {"n": 1}
 
     site.page("*", page())
