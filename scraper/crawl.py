@@ -35,6 +35,7 @@ from .seeds import Seeds
 from .settings import HostRules
 from .spider import Spider
 from .stats import Stats, ended
+from .ticket import Ticket
 from .url import origin
 
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
@@ -292,7 +293,7 @@ class Crawl:
     async def send(self, permit: Permit) -> Response:
         """One permit, one send: tells the gate how it went, and gives the place back with the body."""
         request = permit.request
-        token = DEPARTURE.set(_Ticket(self.gate, permit, self._clock))
+        token = DEPARTURE.set(Ticket(self.gate, permit, self._clock))
         try:
             response = await self._fetch(await self._prepared(request))
             response.request = request
@@ -381,24 +382,6 @@ class Crawl:
             return requests
         now = self._clock.wall()
         return [r.replace(due=now + r.after, after=0.0) if r.after else r for r in requests]
-
-
-class _Ticket:
-    """A permit as the transport sees it."""
-
-    __slots__ = ("_clock", "_gate", "_permit")
-
-    def __init__(self, gate: Gate, permit: Permit, clock: Clock) -> None:
-        self._gate = gate
-        self._permit = permit
-        self._clock = clock
-
-    def depart(self, *, reused: bool = False) -> None:
-        if not self._gate.depart(self._permit, self._clock.monotonic(), reused=reused):
-            raise NotNow("the host is left alone for now")
-
-    def sent(self) -> None:
-        self._gate.sent(self._permit, self._clock.monotonic())
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -30,7 +30,7 @@ ROWS = (
     ("logs",),
     ("crawl",),
     ("errand", "seeds"),
-    ("judge", "page", "commit"),
+    ("judge", "page", "commit", "ticket"),
     ("spider", "stats", "folder"),
     ("frontier", "fetch", "parse", "outputs"),
     ("item", "outcome"),

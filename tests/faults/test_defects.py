@@ -348,9 +348,13 @@ async def test_a_redirect_with_a_huge_body_is_a_redirect_for_robots(site: Site) 
 
 
 async def test_links_beyond_the_most_of_a_page_are_counted(site: Site) -> None:
+    class All(Walk):
+        def parse(self, response: Response) -> Any:
+            yield response.follow_all(css="a[href]")
+
     site.page("/", page(f"/{n}" for n in range(100)))
     site.page("*", page())
-    web = await hunt(site, Walk(), max_links=10)
+    web = await hunt(site, All(), max_links=10)
     assert len(site.hits) == 12
     assert web.result.report.drops[Reason.TOO_MANY_LINKS] == 90
 

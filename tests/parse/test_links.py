@@ -181,4 +181,5 @@ def test_long_values_take_linear_time() -> None:
 def test_a_page_has_at_most_so_many_links() -> None:
     page = LexborHTMLParser("".join(f"<a href={i}>" for i in range(30_000)))
     assert len(links(page, URL, Headers())) == 20_000
-    assert len(hrefs(page)) == 20_000
+    assert len(hrefs(page, limit=20_000)) == 20_000
+    assert len(hrefs(page)) == 30_000

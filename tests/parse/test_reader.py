@@ -59,8 +59,16 @@ def test_binary_is_not_fed_to_the_parser() -> None:
 
 def test_a_bomb_is_refused() -> None:
     with pytest.raises(FetchError) as caught:
-        prepare(response(b"<div>" * 100_000))
+        document(response(b"<div>" * 100_000))
     assert caught.value.reason is Reason.HTML_BOMB
+
+
+def test_a_bomb_that_was_prepared_is_refused_when_it_is_read() -> None:
+    page = response(b"<div>" * 100_000)
+    prepare(page)
+    assert page.body
+    with pytest.raises(FetchError):
+        page.css("div")
 
 
 def test_many_options_cost_no_more_than_other_elements() -> None:
@@ -84,7 +92,7 @@ def test_settings_of_the_reader() -> None:
     body = b"<a href=1 rel=nofollow><a href=2><a href=3>"
     page = response(body, reader=Reader(nofollow=False, max_links=2))
     assert [link.nofollow for link in page.links()] == [False, False]
-    assert len(page.follow_all()) == 2
+    assert len(page.links()) == 2
 
 
 def test_xml_is_read_as_html() -> None:
