@@ -212,8 +212,10 @@ class Response:
         refused = 0
         if links is not None:
             given = list(links)
-            hrefs = [link if type(link) is str else self._href(link) for link in given if not _refused(link)]
-            refused = len(given) - len(hrefs)
+            hrefs = [link for link in given if type(link) is str]
+            if len(hrefs) < len(given):
+                hrefs = [self._href(link) for link in given if not _refused(link)]
+                refused = len(given) - len(hrefs)
         elif xpath is not None:
             hrefs = [self._href(element) for element in self._read.xpath(self, xpath)]
         else:

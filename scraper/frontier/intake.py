@@ -7,6 +7,7 @@ the page (its depth), or may yet become known in another way, is not remembered.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterable
 
@@ -21,6 +22,9 @@ from .scope import Scope, suspicious
 
 DUPLICATE = Reason.DUPLICATE  # an enumeration's member is slow to look up
 MEMO_SIZE = 50_000  # hrefs and folders; about 6 MB
+# A path of plain segments, after some "../": it is joined to a canonical base by putting the two together.
+_SEGMENT = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*"
+_PLAIN = re.compile(rf"((?:\.\./)*)((?:{_SEGMENT}/)*(?:{_SEGMENT})?)").fullmatch
 LONGEST_KEPT = 512  # characters of an href that is remembered
 
 
@@ -98,7 +102,9 @@ class Intake:
             self.drops[error.reason] += len(hrefs)
             return
         plain = not (template.again or template.key or template.session or template.body is not None)
-        memo = self._folder(str(parsed), template.scope) if plain and template.method == "GET" else None
+        base = str(parsed)
+        folders = _folders(base)
+        memo = self._folder(base, template.scope) if plain and template.method == "GET" else None
         met = set() if template.again else known  # one that is asked for again is still asked for once here
         itself: Reason | None = None  # what became of the page's own URL
         duplicates = 0
@@ -111,7 +117,8 @@ class Intake:
                     href = href[:cut]  # and many others to places on one other page
                 verdict = memo.get(href) if memo is not None else None
             if verdict is None:
-                verdict, lasting = self._new(href, parsed, template, taken, met)
+                url = _joined(href, folders) if len(href) <= LONGEST_KEPT else ""
+                verdict, lasting = self._new(url or href, None if url else parsed, template, taken, met)
                 if cut == 0:
                     itself = verdict or DUPLICATE
                 elif lasting and memo is not None and _same_in_folder(href):
@@ -127,13 +134,14 @@ class Intake:
             known |= met
 
     def _new(
-        self, href: str, base: URL, template: Request, taken: list[Request], known: set[int]
+        self, url: str, base: URL | None, template: Request, taken: list[Request], known: set[int]
     ) -> tuple[Reason | None, bool]:
-        """Why an href is left out, None when it is taken; and whether it will be left out from now on."""
-        try:
-            url = urls.canonical(href, base)
-        except urls.BadURL as error:
-            return error.reason, True
+        """Why a URL (relative to `base`, or canonical) is left out, None when it is taken; and whether for good."""
+        if base is not None:
+            try:
+                url = urls.canonical(url, base)
+            except urls.BadURL as error:
+                return error.reason, True
         if template.key:
             mark = template.fingerprint
         else:
@@ -168,6 +176,27 @@ class Intake:
             memo = self._memo[folder, label] = {}
             self._memo_size += 1
         return memo
+
+
+def _folders(base: str) -> list[str]:
+    """The folder of a canonical URL and all above it, up to the root."""
+    path = base.partition("#")[0].partition("?")[0]
+    root = path.find("/", path.find("//") + 2)
+    found = []
+    cut = path.rfind("/")
+    while cut >= root >= 0:
+        found.append(path[: cut + 1])
+        cut = path.rfind("/", 0, cut)
+    return found
+
+
+def _joined(href: str, folders: list[str]) -> str:
+    """The canonical URL of a plain relative path, "" when it is no such: a third of the cost of the URL rules."""
+    match = _PLAIN(href) if href and folders else None
+    if match is None:
+        return ""
+    up = len(match[1]) // 3
+    return (folders[up] if up < len(folders) else folders[-1]) + match[2]
 
 
 def _same_in_folder(href: str) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from .labels import resolve
-from .prescan import prescan
+from .prescan import FIRST, prescan
 
 DEFAULT: Final = "windows-1252"
 BINARY_SNIFF: Final = 1445  # bytes, MIME Sniffing Standard 5.2
@@ -69,7 +69,17 @@ def sniff(body: bytes) -> str | None:
 
 def encoding(body: bytes, content_type: str) -> str:
     """The WHATWG name, in lower case, of the encoding to read a body in. O(1) when the header names it."""
-    return _mark(body) or charset(content_type) or prescan(body) or _guess(body)
+    return _mark(body) or charset(content_type) or _plainly(body) or prescan(body) or _guess(body)
+
+
+def _plainly(body: bytes) -> str | None:
+    """What the prescan would find in the commonest head of all, told at a tenth of its cost."""
+    place = body.find(b'<meta charset="utf-8">', 0, FIRST)
+    if place < 0:
+        return None
+    head = body[:place]
+    outside = head.count(b'"') % 2 == 0 and b"'" not in head and b"<!--" not in head
+    return "utf-8" if outside and head.rstrip()[-1:] in (b">", b"") else None
 
 
 def _mark(body: bytes) -> str | None:
