@@ -367,6 +367,7 @@ class Crawl:
             added.append(request.replace(tries=request.tries + 1, due=outcome.at))
         elif request.counted:
             self.limits.settle()
+        outcome.links = ()  # they are requests now
         self._store.add(added)
         self.stats.count(outcome)
         self.commit.add(outcome, added)
