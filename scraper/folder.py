@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from .errors import UsageError
+from .errors import OutputError, UsageError
 from .settings import near
 
 try:
@@ -117,7 +117,7 @@ class RunFolder:
         return folder
 
     def write(self, info: RunInfo) -> None:
-        """Replace run.json."""
+        """Replace run.json. Raises OutputError."""
         self._replace("run.json", info)
 
     def write_stats(self, stats: Any) -> None:
@@ -183,8 +183,13 @@ class RunFolder:
 
     def _replace(self, name: str, data: Any) -> None:
         beside = self.path / f"{name}.new"
-        beside.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
-        beside.replace(self.path / name)
+        try:
+            beside.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+            beside.replace(self.path / name)
+        except OSError as error:
+            with suppress(OSError):
+                beside.unlink()
+            raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
 
 
 def runs_of(folder: Path) -> list[RunFolder]:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext, suppress
 from typing import Any
 
 import aiohttp
@@ -14,7 +14,7 @@ import msgspec
 
 from .clock import Clock
 from .crawl import Crawl
-from .errors import UsageError
+from .errors import OutputError, UsageError
 from .events import Events, OutputFailed
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
@@ -128,7 +128,9 @@ class Run:
             raise
         finally:
             if state:
-                self._close(folder, info, state, report)
+                # Without a report an error is on its way already, and it is the one to tell.
+                with suppress(OutputError) if report is None else nullcontext():
+                    self._close(folder, info, state, report)
             else:
                 folder.discard()
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from scraper import Response, ScraperError, Spider
 from scraper.errors import UsageError
 from scraper.folder import (
     BROKE_RULE,
@@ -23,6 +27,8 @@ from scraper.folder import (
     find,
     runs_of,
 )
+from scraper.testing.site import Site
+from tests.conftest import Crawl
 
 START = time.mktime((2026, 1, 31, 12, 0, 0, 0, 0, -1))
 
@@ -196,3 +202,26 @@ def test_all_runs_are_listed_spider_by_spider_oldest_first(tmp_path: Path) -> No
     (tmp_path / "README.md").touch()
     assert [folder.run for folder in all_runs(tmp_path)] == [other.run, early.run, late.run]
     assert list(all_runs(tmp_path / "nowhere")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk takes root")
+async def test_a_full_disk_is_one_clear_error(site: Site, go: Crawl, tmp_path: Path) -> None:
+    tiny = tmp_path / "tiny"
+    tiny.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tiny], check=False).returncode:
+        pytest.skip("this machine does not let root mount a disk")
+    try:
+        site.page("*", "x")
+
+        class Full(Spider):
+            name = "full"
+            start_urls = ["http://a.test/"]
+
+            def parse(self, response: Response) -> Any:
+                yield from ({"text": "x" * 1000} for _ in range(200))
+
+        with pytest.raises(ScraperError, match="No space left"):
+            await go(Full(), options={"folder": tiny})
+        assert not list(tiny.rglob("*.new"))
+    finally:
+        subprocess.run(["umount", tiny], check=True)
