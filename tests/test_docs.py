@@ -100,8 +100,8 @@ def test_the_programs_and_commands_of_a_page_run_in_order(page: Path, address: s
             for words in commands(text):
                 execute(["-m", "scraper", *words], project)
                 ran += 1
-    if not ran and not COMMAND:
-        pytest.skip("the command is not there")
+    written = [text for language, text in blocks(page, "python") if SPIDER.match(text)]
+    assert ran or written or page.name != "tutorial.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

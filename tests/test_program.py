@@ -354,6 +354,7 @@ async def test_a_break_without_closing_ends_it_too(site: Site) -> None:
     async with asyncio.timeout(5):
         while left := others() - before:
             await asyncio.wait(left)
+    assert others() <= before
 
 
 async def test_a_stream_that_is_never_begun_sends_nothing(site: Site) -> None:

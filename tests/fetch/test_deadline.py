@@ -34,6 +34,9 @@ async def test_none_is_no_deadline_and_work_that_ends_in_time_is_left_alone() ->
     async with Deadline() as deadline:
         deadline.move(loop.time() + 0.05)
     await asyncio.sleep(0.08)
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
 
 
 async def test_somebody_elses_cancellation_stays_one() -> None:

@@ -95,8 +95,10 @@ def test_a_wrong_selector_is_named(query: str) -> None:
 @given(st.text(max_size=20))
 def test_any_text_is_a_selector_or_an_error(query: str) -> None:
     for each in (query, query + "::text", "a, " + query + "::attr(x)"):
+        found: list[str] = []
         with suppress(SelectorError):
-            css(each).getall()
+            found = css(each).getall()
+        assert all(isinstance(text, str) for text in found)
 
 
 def test_one_converts() -> None:
