@@ -177,7 +177,10 @@ class Crawl:
             taken = self._timed(self.intake.seeds((request,)))
             self._store.add(taken)
             self.commit.add_seeds(taken)
+            await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
+            if self.limits.pages_left == 0:
+                return  # not one more could be admitted
         self.commit.add_seeds((), done=True)
         if self.seeds.broken:
             self.stop("broken")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -67,7 +67,7 @@ class Seeds:
 
 async def _each(begun: Any) -> AsyncIterator[Any]:
     """What `start()` gives, whatever its form."""
-    if asyncio.iscoroutine(begun):
+    if inspect.iscoroutine(begun):  # asyncio's takes a generator for one on Python 3.11
         begun = await begun
     if hasattr(begun, "__aiter__"):
         async for seed in begun:

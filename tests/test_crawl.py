@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -71,6 +73,30 @@ async def test_max_pages_is_exact_at_any_concurrency(site: Site, go: Crawl, conc
     assert len(set(paths(site))) == limit
     assert result.report.stats.done + result.report.stats.failed == limit
     assert result.report.why == "max_pages"
+
+
+async def test_retries_under_max_pages_are_made_when_the_gate_is_full_of_other_pages(
+    site: Site, go: Crawl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["scraper.crawl"], "WINDOW", 10)
+    site.page("/", page(*(f"/{n}" for n in range(50))))
+    for n in range(50):
+        site.page(f"/{n}", times=[Answer(503), Answer(body=page())])
+    result = await go(Walk(), max_pages=3)
+    assert (result.report.why, result.report.stats.done) == ("max_pages", 3)
+
+
+async def test_a_start_that_awaits_nothing_does_not_fill_the_memory_first(site: Site, go: Crawl) -> None:
+    class Endless(Walk):
+        numbers = count()
+
+        def start(self) -> Any:
+            return (f"http://a.test/{n}" for n in self.numbers)
+
+    site.page("*", page())
+    result = await go(Endless(), max_pages=5)
+    assert result.report.why == "max_pages"
+    assert next(Endless.numbers) < 20_000
 
 
 @pytest.mark.parametrize("concurrency", [1, 7, 64, 200])

@@ -15,7 +15,7 @@ admission, and only while it has work and a free place. Times are monotonic seco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from ..reasons import Reason
 from ..request import Request
@@ -48,12 +48,15 @@ class Gate:
         self._pages = Agenda()  # hosts with requests to admit
         self._urgent = Agenda()  # hosts that a task waits for
         self._number = 0
+        self._last = False  # the last place under `max_pages` is taken
 
     # -- what comes in ------------------------------------------------------------------------------
 
     def hold(self, host: str, requests: Sequence[Request], now: float) -> None:
-        """Take over requests of one host."""
+        """Take over requests of one host; with `max_pages` used up only those that hold a place already."""
         state = self.host(host)
+        if self._limits.pages_left == 0:
+            requests = [request for request in requests if request.counted]
         for request in requests:
             self._push(state, request)
         self.queued += len(requests)
@@ -115,8 +118,6 @@ class Gate:
     def _decide(self, state: Host, now: float) -> Permit | Refusal | None:
         """Admit or refuse the first request of a host that is due and has a free place."""
         request = state.queue[0][-1]
-        if not self._may_count(state):
-            return None
         reason = self._refusal(state, request, now)
         if reason is None:
             if state.parked:
@@ -127,7 +128,20 @@ class Gate:
                 request = request.replace(counted=True)
         heappop(state.queue)
         self.queued -= 1
-        return self._admit(state, request, None) if reason is None else (request, reason)
+        if reason is not None:
+            return request, reason
+        if self._limits.pages_left == 0 and not self._last:
+            self._let_go(now)
+        return self._admit(state, request, None)
+
+    def _let_go(self, now: float) -> None:
+        """`max_pages` are taken: what has no place must not keep retries and redirects out. O(queued), once."""
+        self._last = True
+        for state in self.hosts.values():
+            state.queue = [entry for entry in state.queue if not entry[0]]
+            heapify(state.queue)
+            self._schedule(state, now)
+        self.queued = sum(len(state.queue) for state in self.hosts.values())
 
     def _refusal(self, state: Host, request: Request, now: float) -> Reason | None:
         if state.down:
@@ -296,13 +310,10 @@ class Gate:
             self._urgent.put(state, now if down else state.earliest(), now)
         elif state in self._urgent.places:
             self._urgent.drop(state)
-        if open_ and known and state.queue and self._may_count(state):
+        if open_ and known and state.queue:
             self._pages.put(state, now if down else state.earliest(), now)
         elif state in self._pages.places:
             self._pages.drop(state)
-
-    def _may_count(self, state: Host) -> bool:
-        return not state.queue[0][0] or self._limits.pages_left != 0
 
     def wake_at(self, *, pages: bool = True) -> float | None:
         """When `next` is worth another call if nothing is reported before; None: only after a report."""
