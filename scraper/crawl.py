@@ -128,7 +128,7 @@ class Crawl:
             self.stats.ended = self._clock.wall()
             self.stats.own_fetches = self.errands.fetches
             await self._store.close()
-        await self.seeds.hook(self.spider.closed(self.why))
+        await self.seeds.hook(self.spider.closed, self.why)
 
     def stop(self, why: str, *, resumable: bool = False, grace: float | None = None) -> None:
         """Take nothing new, finish what is out (within `grace` seconds), and end."""
@@ -173,14 +173,14 @@ class Crawl:
 
     async def _seed(self) -> None:
         async for request in self.seeds.requests():
+            if self._ended.is_set() or self.limits.pages_left == 0:
+                return  # not one more could be admitted
             self.seeded(request)
             taken = self._timed(self.intake.seeds((request,)))
             self._store.add(taken)
             self.commit.add_seeds(taken)
             await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
-            if self.limits.pages_left == 0:
-                return  # not one more could be admitted
         self.commit.add_seeds((), done=True)
         if self.seeds.broken:
             self.stop("broken")
@@ -266,6 +266,8 @@ class Crawl:
         while self._workers - self._lent <= self.settings.concurrency:
             permit = await self._queue.get()
             outcome = await self._answer(permit)
+            if self._ended.is_set():  # a callback that does not let itself be cancelled
+                return
             self._open_pages -= 1
             self.accept(outcome)
         self._workers -= 1
@@ -300,10 +302,12 @@ class Crawl:
         try:
             response = await self._fetch(await self._prepared(request))
             response.request = request
+            self.limits.bytes += response.wire_bytes
             overload = self.judge.status(request, response) if response.status in OVERLOAD else None
             self.judge.health(request, overload)
             return response
         except FetchError as error:
+            self.limits.bytes += error.partial.wire_bytes if error.partial else 0
             self.judge.health(request, error)
             raise
         finally:
@@ -333,6 +337,7 @@ class Crawl:
         if outcome.end is End.FAILED:
             got = await self.pages.failed(request, error)
             outcome.links, outcome.items, outcome.rejected = got.links, got.items, got.rejected
+            outcome.stop = got.stop
         return outcome
 
     def lend(self) -> bool:
@@ -362,7 +367,6 @@ class Crawl:
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
             outcome.items, outcome.cut = outcome.items[:kept], True
-        self.limits.bytes += outcome.wire
         added = self._timed(self.intake.links(request, outcome.links)) if outcome.links else []
         if outcome.target is not None:
             added.append(outcome.target)
