@@ -207,6 +207,8 @@ class Pages:
             if page.deadline is not None and page.deadline.expired():
                 raise CallbackHung(f"longer than {limit:g} s") from error
             raise
+        finally:
+            page.deadline = None  # a fetch that the callback left behind in a task of its own has none to stop
 
     def _take(self, value: Any, request: Request, got: Yielded, level: int = 0) -> None:
         if value is None:

@@ -157,3 +157,25 @@ async def test_items_of_a_page_whose_fetch_fails_are_not_kept_twice(site: Site, 
     site.page("/detail", times=[Answer(503, headers={"Retry-After": "1"}), Answer(body="x")])
     result = await go(Twice(), callback_timeout=0.3)
     assert result.items == [{"before": 1}, {"after": 1}]
+
+
+async def test_a_fetch_that_its_callback_left_behind_ends_well(site: Site, go: Crawl) -> None:
+    left: list[asyncio.Task[Response]] = []
+
+    class Leaves(Spider):
+        name = "leaves"
+        start_urls = ("http://a.test/",)
+
+        async def parse(self, response: Response) -> Any:
+            left.append(asyncio.create_task(self.fetch("http://a.test/slow")))
+            await asyncio.sleep(0.05)
+            return response.follow("/2", callback=self.wait)
+
+        async def wait(self, response: Response) -> Any:
+            return {"left": (await left[0]).text}
+
+    site.page("/", "")
+    site.page("/2", "", delay=0.1)
+    site.page("/slow", "came", delay=0.3)
+    result = await go(Leaves())
+    assert result.items == [{"left": "came"}]
