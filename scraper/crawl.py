@@ -15,7 +15,7 @@ from typing import Any
 from .clock import Clock
 from .commit import Commit, Journal
 from .errand import Errands
-from .errors import FetchError, NotNow, UsageError
+from .errors import FetchError, NotNow, UsageError, first
 from .events import Events
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
@@ -121,7 +121,7 @@ class Crawl:
                     task.cancel()
                 self.commit.finish()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first(group) from group
         finally:
             self.spider._line = None
             self._parser.shutdown(wait=False, cancel_futures=True)
@@ -390,10 +390,3 @@ class Crawl:
             return requests
         now = self._clock.wall()
         return [r.replace(due=now + r.after, after=0.0) if r.after else r for r in requests]
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
