@@ -35,7 +35,7 @@ from .seeds import Seeds
 from .settings import HostRules
 from .spider import Spider
 from .stats import Stats, ended
-from .ticket import Ticket
+from .ticket import PREPARING, Ticket
 from .url import origin
 
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
@@ -298,9 +298,13 @@ class Crawl:
     async def send(self, permit: Permit) -> Response:
         """One permit, one send: tells the gate how it went, and gives the place back with the body."""
         request = permit.request
-        token = DEPARTURE.set(Ticket(self.gate, permit, self._clock))
+        ticket = Ticket(self.gate, permit, self._clock)
+        token = DEPARTURE.set(ticket)
         try:
-            response = await self._fetch(await self._prepared(request))
+            prepared = await self._prepared(permit)
+            if permit.released:  # `prepare` has fetched something itself, in its place
+                permit = ticket.permit = await self.errands.permit(request)
+            response = await self._fetch(prepared)
             response.request = request
             self.limits.bytes += response.wire_bytes
             overload = self.judge.status(request, response) if response.status in OVERLOAD else None
@@ -315,9 +319,11 @@ class Crawl:
             self.gate.release(permit, self._clock.monotonic())
             self.feed()
 
-    async def _prepared(self, request: Request) -> Request:
+    async def _prepared(self, permit: Permit) -> Request:
+        request = permit.request
         if not self._prepares or not request.callback:
             return request
+        PREPARING.set(permit)  # once it has departed it concerns nobody
         prepared = await self.pages.prepared(request)
         if origin(prepared.url) != origin(request.url):  # the permit, and robots.txt, are of this one
             text = f"prepare() moved the request to {origin(prepared.url)}; yield a Request for that instead"

@@ -162,7 +162,8 @@ class Pages:
         try:
             made = self._spider.prepare(request)
             if inspect.isawaitable(made):
-                made = await made
+                async with asyncio.timeout(self._settings.callback_timeout or None):
+                    made = await made
         except BaseException as error:
             if not isolated(error):
                 raise

@@ -179,3 +179,40 @@ async def test_a_fetch_that_its_callback_left_behind_ends_well(site: Site, go: C
     site.page("/slow", "came", delay=0.3)
     result = await go(Leaves())
     assert result.items == [{"left": "came"}]
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_prepare_may_fetch_from_the_very_host(site: Site, go: Crawl, concurrency: int) -> None:
+    class Tokens(Spider):
+        name = "tokens"
+        start_urls = ("http://a.test/", "http://a.test/2")
+
+        async def prepare(self, request: Request) -> Request:
+            if request.url.endswith("/token"):
+                return request
+            token = (await self.fetch("http://a.test/token")).text
+            return request.replace(headers=(("X-Token", token),))
+
+        def parse(self, response: Response) -> Any:
+            return {"url": response.url}
+
+    site.page("*", "")
+    site.page("/token", "sesame")
+    result = await asyncio.wait_for(go(Tokens(), concurrency=concurrency, per_host=1, delay=0.05), 5)
+    assert result.report.stats.done == 2
+    assert {hit.headers.get("X-Token") for hit in site.hits_of(path="/2")} == {"sesame"}
+    assert result.report.proofs["a.test"].early == 0
+    assert parallel(site.hits) == 1
+
+
+async def test_a_prepare_that_hangs_costs_its_page(site: Site, go: Crawl) -> None:
+    class Hangs(Spider):
+        name = "hangs"
+        start_urls = ("http://a.test/",)
+
+        async def prepare(self, request: Request) -> Request:
+            await asyncio.sleep(60)
+            return request
+
+    result = await asyncio.wait_for(go(Hangs(), callback_timeout=0.1), 5)
+    assert result.report.stats.failed == 1
