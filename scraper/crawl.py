@@ -15,7 +15,7 @@ from typing import Any
 from .clock import Clock
 from .commit import Commit, Journal
 from .errand import Errands
-from .errors import FetchError, NotNow, UsageError
+from .errors import FetchError, NotNow, UsageError, first
 from .events import Events
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
@@ -35,7 +35,7 @@ from .seeds import Seeds
 from .settings import HostRules
 from .spider import Spider
 from .stats import Stats, ended
-from .ticket import Ticket
+from .ticket import PREPARING, Ticket
 from .url import origin
 
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
@@ -121,14 +121,14 @@ class Crawl:
                     task.cancel()
                 self.commit.finish()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first(group) from group
         finally:
             self.spider._line = None
             self._parser.shutdown(wait=False, cancel_futures=True)
             self.stats.ended = self._clock.wall()
             self.stats.own_fetches = self.errands.fetches
             await self._store.close()
-        await self.seeds.hook(self.spider.closed(self.why))
+        await self.seeds.hook(self.spider.closed, self.why)
 
     def stop(self, why: str, *, resumable: bool = False, grace: float | None = None) -> None:
         """Take nothing new, finish what is out (within `grace` seconds), and end."""
@@ -173,14 +173,14 @@ class Crawl:
 
     async def _seed(self) -> None:
         async for request in self.seeds.requests():
+            if self._ended.is_set() or self.limits.pages_left == 0:
+                return  # not one more could be admitted
             self.seeded(request)
             taken = self._timed(self.intake.seeds((request,)))
             self._store.add(taken)
             self.commit.add_seeds(taken)
             await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
-            if self.limits.pages_left == 0:
-                return  # not one more could be admitted
         self.commit.add_seeds((), done=True)
         if self.seeds.broken:
             self.stop("broken")
@@ -266,6 +266,8 @@ class Crawl:
         while self._workers - self._lent <= self.settings.concurrency:
             permit = await self._queue.get()
             outcome = await self._answer(permit)
+            if self._ended.is_set():  # a callback that does not let itself be cancelled
+                return
             self._open_pages -= 1
             self.accept(outcome)
         self._workers -= 1
@@ -296,14 +298,20 @@ class Crawl:
     async def send(self, permit: Permit) -> Response:
         """One permit, one send: tells the gate how it went, and gives the place back with the body."""
         request = permit.request
-        token = DEPARTURE.set(Ticket(self.gate, permit, self._clock))
+        ticket = Ticket(self.gate, permit, self._clock)
+        token = DEPARTURE.set(ticket)
         try:
-            response = await self._fetch(await self._prepared(request))
+            prepared = await self._prepared(permit)
+            if permit.released:  # `prepare` has fetched something itself, in its place
+                permit = ticket.permit = await self.errands.permit(request)
+            response = await self._fetch(prepared)
             response.request = request
+            self.limits.bytes += response.wire_bytes
             overload = self.judge.status(request, response) if response.status in OVERLOAD else None
             self.judge.health(request, overload)
             return response
         except FetchError as error:
+            self.limits.bytes += error.partial.wire_bytes if error.partial else 0
             self.judge.health(request, error)
             raise
         finally:
@@ -311,9 +319,11 @@ class Crawl:
             self.gate.release(permit, self._clock.monotonic())
             self.feed()
 
-    async def _prepared(self, request: Request) -> Request:
+    async def _prepared(self, permit: Permit) -> Request:
+        request = permit.request
         if not self._prepares or not request.callback:
             return request
+        PREPARING.set(permit)  # once it has departed it concerns nobody
         prepared = await self.pages.prepared(request)
         if origin(prepared.url) != origin(request.url):  # the permit, and robots.txt, are of this one
             text = f"prepare() moved the request to {origin(prepared.url)}; yield a Request for that instead"
@@ -333,6 +343,7 @@ class Crawl:
         if outcome.end is End.FAILED:
             got = await self.pages.failed(request, error)
             outcome.links, outcome.items, outcome.rejected = got.links, got.items, got.rejected
+            outcome.stop = got.stop
         return outcome
 
     def lend(self) -> bool:
@@ -362,7 +373,6 @@ class Crawl:
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
             outcome.items, outcome.cut = outcome.items[:kept], True
-        self.limits.bytes += outcome.wire
         added = self._timed(self.intake.links(request, outcome.links)) if outcome.links else []
         if outcome.target is not None:
             added.append(outcome.target)
@@ -386,10 +396,3 @@ class Crawl:
             return requests
         now = self._clock.wall()
         return [r.replace(due=now + r.after, after=0.0) if r.after else r for r in requests]
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -22,6 +22,7 @@ from .reasons import Reason
 from .request import Request, raw
 from .response import Response
 from .settings import Settings
+from .ticket import PREPARING
 
 MOST_KEPT = 1000  # reasons why a robots.txt could not be had
 
@@ -67,6 +68,9 @@ class Errands:
         self.fetches += 1
         if OPEN_PAGE.get() is None:  # `opened` or `login`: the spider's author names the place, as with a seed
             self._line.seeded(request)
+        boarding = PREPARING.get()
+        if boarding is not None and not boarding.departed:  # it would wait for the place that its own page holds
+            self._gate.release(boarding, self._clock.monotonic())
         with self._waiting():
             while True:
                 self._hold(request)
@@ -112,6 +116,10 @@ class Errands:
                 page.resume()
 
     async def _permitted(self, request: Request, *, exempt: bool = False) -> Response:
+        return await self._line.send(await self.permit(request, exempt=exempt))
+
+    async def permit(self, request: Request, *, exempt: bool = False) -> Permit:
+        """Wait for a permit, ahead of the queue. Raises FetchError when the gate refuses it."""
         told: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
 
         def tell(permit: Permit | None) -> None:
@@ -133,7 +141,7 @@ class Errands:
             raise
         if permit is None:
             raise FetchError(waiter.refused)
-        return await self._line.send(permit)
+        return permit
 
     # -- robots.txt (RFC 9309) ----------------------------------------------------------------------
 

@@ -103,3 +103,11 @@ class Skip(Signal):
 
 class Stop(Signal):
     """Finish the whole crawl in good order after this page."""
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a task group ended with first."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

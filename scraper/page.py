@@ -29,6 +29,7 @@ from .spider import Spider
 
 log = logging.getLogger("scraper.page")
 OWN_FOLDER = str(Path(__file__).parent)
+ASKED = "the spider asked for it"
 BLOCKED = 1.0  # seconds of the loop a callback may hold before it is named in a warning
 
 
@@ -80,9 +81,10 @@ class Callback(NamedTuple):
 class Yielded:
     """What a callback has given so far."""
 
-    __slots__ = ("items", "links", "rejected")
+    __slots__ = ("items", "links", "rejected", "stop")
 
     def __init__(self) -> None:
+        self.stop = ""  # why the crawl shall end
         self.links: list[Request | Follow] = []
         self.items: list[bytes] = []
         self.rejected: list[bytes] = []
@@ -116,7 +118,8 @@ class Pages:
                 at=-1.0 if again.after is None else again.after, links=got.links,
             )  # fmt: skip
         except Stop as stop:
-            return self._done(request, got, stop=stop.reason or "the spider asked for it")
+            got.stop = stop.reason or ASKED
+            return self._done(request, got)
         except FetchError as error:
             return failed(request, error.reason, error.detail, links=got.links, where=frame(error))
         except SelectorError as error:
@@ -142,6 +145,8 @@ class Pages:
         token = OPEN_PAGE.set(page)
         try:
             await self._gather(lambda: self._spider.on_error(request, error), request, page, got)
+        except Stop as stop:
+            got.stop = stop.reason or ASKED
         except BaseException as broken:
             if not isolated(broken):
                 raise
@@ -157,7 +162,8 @@ class Pages:
         try:
             made = self._spider.prepare(request)
             if inspect.isawaitable(made):
-                made = await made
+                async with asyncio.timeout(self._settings.callback_timeout or None):
+                    made = await made
         except BaseException as error:
             if not isolated(error):
                 raise
@@ -167,9 +173,9 @@ class Pages:
             raise FetchError(Reason.CALLBACK_ERROR, f"prepare() returned {type(made).__name__}, not a Request")
         return made
 
-    def _done(self, request: Request, got: Yielded, stop: str = "") -> Outcome:
+    def _done(self, request: Request, got: Yielded) -> Outcome:
         return Outcome(
-            request=request, end=End.DONE, links=got.links, items=got.items, rejected=got.rejected, stop=stop
+            request=request, end=End.DONE, links=got.links, items=got.items, rejected=got.rejected, stop=got.stop
         )
 
     def _broken(
@@ -202,6 +208,8 @@ class Pages:
             if page.deadline is not None and page.deadline.expired():
                 raise CallbackHung(f"longer than {limit:g} s") from error
             raise
+        finally:
+            page.deadline = None  # a fetch that the callback left behind in a task of its own has none to stop
 
     def _take(self, value: Any, request: Request, got: Yielded, level: int = 0) -> None:
         if value is None:

@@ -14,7 +14,7 @@ import msgspec
 
 from .clock import Clock
 from .crawl import Crawl
-from .errors import OutputError, UsageError
+from .errors import OutputError, UsageError, first
 from .events import Events, OutputFailed
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
@@ -285,7 +285,10 @@ class _Followers:
         for follower in self._followers:
             follower.end(finished=self.finished)
         self._begun.set()
-        await self._group.__aexit__(None, None, None)
+        try:
+            await self._group.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            raise first(group) from group
 
 
 def _broken_rules(crawl: Crawl, settings: Settings) -> Iterator[str]:

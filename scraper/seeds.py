@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from .errors import SpiderError, UsageError
@@ -31,7 +31,7 @@ class Seeds:
 
     async def requests(self) -> AsyncIterator[Request]:
         """Every seed, until `start` is exhausted or something breaks. Raises UsageError, see above."""
-        if not (await self.hook(self._spider.opened()) and await self.hook(self._spider.login())):
+        if not (await self.hook(self._spider.opened) and await self.hook(self._spider.login)):
             return
         try:
             async for seed in _each(self._spider.start()):
@@ -43,10 +43,12 @@ class Seeds:
         except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
             self._tell(error)
 
-    async def hook(self, work: Awaitable[None]) -> bool:
-        """Run a piece of the spider outside any page; false when it broke."""
+    async def hook(self, work: Callable[..., Any], *given: str) -> bool:
+        """Run a piece of the spider outside any page, async or not; false when it broke."""
         try:
-            await work
+            done = work(*given)
+            if inspect.isawaitable(done):
+                await done
         except (Exception, SystemExit) as error:  # noqa: BLE001  as above
             self._tell(error)
             return False

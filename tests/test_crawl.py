@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -453,6 +454,60 @@ async def test_stop_finishes_what_is_out_and_abandon_ends_at_once(site: Site, go
         assert result.report.exit_code == 130
         assert len(paths(site)) < 20
         assert all(task.get_name() != "worker" for task in asyncio.all_tasks())
+
+
+async def test_a_callback_that_swallows_its_cancellation_does_not_keep_the_crawl_from_ending(
+    site: Site, go: Crawl
+) -> None:
+    class Stubborn(Walk):
+        async def parse(self, response: Response) -> Any:
+            line: Any = self._line
+            line._line.stop("interrupted", resumable=True, grace=0.1)
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    site.page("*", page())
+    result = await asyncio.wait_for(go(Stubborn()), 5)
+    assert result.report.exit_code == 130
+
+
+async def test_on_error_may_stop_the_crawl(site: Site, go: Crawl) -> None:
+    class Gives(Walk):
+        async def start(self) -> AsyncIterator[Request | str]:
+            for n in range(40):
+                yield f"http://a.test/{n}"
+
+        def on_error(self, request: Request, error: FetchError) -> Any:
+            yield {"gone": request.url}
+            raise Stop("nothing is left of it")
+
+    result = await go(Gives(), concurrency=1)
+    assert result.report.why == "nothing is left of it"
+    assert len(result.items) == result.report.stats.failed == 1
+
+
+async def test_bodies_that_are_too_large_count_for_max_run_bytes(site: Site, go: Crawl) -> None:
+    site.page("/", page(*(f"/{n}" for n in range(30))))
+    site.page("*", b"x" * 300_000)
+    result = await go(Walk(), concurrency=1, max_body=100_000, max_run_bytes=500_000)
+    assert result.report.why == "max_run_bytes"
+
+
+async def test_hooks_of_the_spider_need_not_be_async(site: Site, go: Crawl) -> None:
+    told: list[str] = []
+
+    class Plain(Walk):
+        def opened(self) -> None:  # type: ignore[override]
+            told.append("opened")
+
+        def closed(self, reason: str) -> None:  # type: ignore[override]
+            told.append(reason)
+            raise ValueError("in closed")
+
+    site.page("*", page())
+    result = await go(Plain())
+    assert told == ["opened", "finished"]
+    assert result.report.said == ["the spider broke: ValueError: in closed"]
 
 
 async def test_links_that_ask_not_to_be_followed_are_left_out_of_links(site: Site, go: Crawl) -> None:

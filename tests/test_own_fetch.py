@@ -157,3 +157,62 @@ async def test_items_of_a_page_whose_fetch_fails_are_not_kept_twice(site: Site, 
     site.page("/detail", times=[Answer(503, headers={"Retry-After": "1"}), Answer(body="x")])
     result = await go(Twice(), callback_timeout=0.3)
     assert result.items == [{"before": 1}, {"after": 1}]
+
+
+async def test_a_fetch_that_its_callback_left_behind_ends_well(site: Site, go: Crawl) -> None:
+    left: list[asyncio.Task[Response]] = []
+
+    class Leaves(Spider):
+        name = "leaves"
+        start_urls = ("http://a.test/",)
+
+        async def parse(self, response: Response) -> Any:
+            left.append(asyncio.create_task(self.fetch("http://a.test/slow")))
+            await asyncio.sleep(0.05)
+            return response.follow("/2", callback=self.wait)
+
+        async def wait(self, response: Response) -> Any:
+            return {"left": (await left[0]).text}
+
+    site.page("/", "")
+    site.page("/2", "", delay=0.1)
+    site.page("/slow", "came", delay=0.3)
+    result = await go(Leaves())
+    assert result.items == [{"left": "came"}]
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_prepare_may_fetch_from_the_very_host(site: Site, go: Crawl, concurrency: int) -> None:
+    class Tokens(Spider):
+        name = "tokens"
+        start_urls = ("http://a.test/", "http://a.test/2")
+
+        async def prepare(self, request: Request) -> Request:
+            if request.url.endswith("/token"):
+                return request
+            token = (await self.fetch("http://a.test/token")).text
+            return request.replace(headers=(("X-Token", token),))
+
+        def parse(self, response: Response) -> Any:
+            return {"url": response.url}
+
+    site.page("*", "")
+    site.page("/token", "sesame")
+    result = await asyncio.wait_for(go(Tokens(), concurrency=concurrency, per_host=1, delay=0.05), 5)
+    assert result.report.stats.done == 2
+    assert {hit.headers.get("X-Token") for hit in site.hits_of(path="/2")} == {"sesame"}
+    assert result.report.proofs["a.test"].early == 0
+    assert parallel(site.hits) == 1
+
+
+async def test_a_prepare_that_hangs_costs_its_page(site: Site, go: Crawl) -> None:
+    class Hangs(Spider):
+        name = "hangs"
+        start_urls = ("http://a.test/",)
+
+        async def prepare(self, request: Request) -> Request:
+            await asyncio.sleep(60)
+            return request
+
+    result = await asyncio.wait_for(go(Hangs(), callback_timeout=0.1), 5)
+    assert result.report.stats.failed == 1

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from scraper import Response, Spider, arg, crawl, run, stream
-from scraper.errors import UsageError
+from scraper.errors import StoreError, UsageError
 from scraper.events import Events, PageEnded
 from scraper.program import Result
 from scraper.testing.resolve import Loopback
@@ -400,3 +400,18 @@ async def test_streams_run_side_by_side(site: Site) -> None:
 
     both = await asyncio.gather(read("a.test"), read("b.test"))
     assert tuple(both) == ({"a.test"}, {"b.test"})
+
+
+async def test_a_journal_that_cannot_be_read_ends_the_run_with_its_own_error(site: Site, tmp_path: Path) -> None:
+    class Loses(Walk):
+        def parse(self, response: Response) -> Any:
+            for journal in tmp_path.rglob("items.jsonl"):
+                journal.unlink()
+            yield from super().parse(response)
+
+    site.tree(pages=200, fanout=4)
+    with pytest.raises(StoreError, match=r"items\.jsonl: No such file"):
+        await crawl(
+            Loses(), output=tmp_path / "x.jsonl", folder=tmp_path, settings={**QUICK, "commit_every": 0.02},
+            resolver=Loopback(site.port),
+        )  # fmt: skip

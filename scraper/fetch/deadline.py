@@ -13,13 +13,14 @@ class Deadline:
     each time, measured 2 % of a crawl). Seconds of the loop's clock; None: no deadline.
     """
 
-    __slots__ = ("_loop", "_passed", "_task", "_timer", "until")
+    __slots__ = ("_before", "_loop", "_passed", "_task", "_timer", "until")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._passed = False
+        self._before = 0  # cancellations that the task has outlived
         self.until: float | None = None
 
     def move(self, until: float | None) -> None:
@@ -41,7 +42,8 @@ class Deadline:
         self._task.cancel()
 
     async def __aenter__(self) -> Deadline:
-        self._task = asyncio.current_task()
+        self._task = task = asyncio.current_task()
+        self._before = task.cancelling() if task is not None else 0
         return self
 
     async def __aexit__(
@@ -51,5 +53,7 @@ class Deadline:
         if self._timer is not None:
             self._timer.cancel()
         # As asyncio.timeout does: our own cancellation becomes a TimeoutError, somebody else's stays one.
-        if self._passed and task is not None and task.uncancel() <= 0 and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+        if self._passed and task is not None:
+            ours = task.uncancel() <= self._before
+            if ours and kind is asyncio.CancelledError:
+                raise TimeoutError from error

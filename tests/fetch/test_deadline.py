@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -57,3 +58,19 @@ async def test_an_error_of_the_body_is_not_hidden() -> None:
         async with Deadline() as deadline:
             deadline.move(asyncio.get_running_loop().time() + 5)
             raise KeyError("x")
+
+
+async def test_a_task_that_outlived_a_cancellation_gets_its_timeouts_still() -> None:
+    async def stubborn() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        with pytest.raises(TimeoutError):
+            async with Deadline() as deadline:
+                deadline.move(asyncio.get_running_loop().time() + 0.01)
+                await asyncio.sleep(60)
+        return "timed out"
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "timed out"
