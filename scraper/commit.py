@@ -13,7 +13,7 @@ from typing import Protocol
 
 from .clock import Clock
 from .events import Committed, Events
-from .frontier.store import Batch, Store
+from .frontier.store import Batch, Step, Store
 from .outcome import Outcome
 from .request import Request
 
@@ -43,8 +43,7 @@ class Commit:
         self._clock = clock
         self._events = events
         self._every = every
-        self._outcomes: list[Outcome] = []
-        self._added: list[Request] = []
+        self._steps: list[Step] = []
         self._lines: list[bytes] = []
         self._bytes = 0
         self._seeds_done = False
@@ -55,20 +54,20 @@ class Commit:
 
     def add(self, outcome: Outcome, added: Sequence[Request]) -> None:
         """Take an outcome and what it led to into the next batch."""
-        self._outcomes.append(outcome)
-        self._added.extend(added)
+        self._steps.append(Step(outcome, added))
         if outcome.rejected:
             self._bad_lines.extend(outcome.rejected)
         if outcome.items:
             self._lines.extend(outcome.items)
             self._bytes += sum(map(len, outcome.items))
         self._first.set()
-        if len(self._outcomes) >= MOST_OUTCOMES or self._bytes >= MOST_BYTES:
+        if len(self._steps) >= MOST_OUTCOMES or self._bytes >= MOST_BYTES:
             self._now.set()
 
     def add_seeds(self, added: Sequence[Request], *, done: bool = False) -> None:
         """Take seeds into the next batch; `done` when there are no more."""
-        self._added.extend(added)
+        if added:
+            self._steps.append(Step(None, added))
         self._seeds_done = self._seeds_done or done
         self._first.set()
 
@@ -91,8 +90,7 @@ class Commit:
         await self._step()
 
     async def _step(self) -> None:
-        outcomes, self._outcomes = self._outcomes, []
-        added, self._added = self._added, []
+        steps, self._steps = self._steps, []
         lines, self._lines = self._lines, []
         bad, self._bad_lines = self._bad_lines, []
         done = self._seeds_done
@@ -104,9 +102,9 @@ class Commit:
         if bad:
             self._bad_position = await self._rejected.append(bad)
         positions = {"items": self.position, "rejected": self._bad_position}
-        await self._store.commit(Batch(outcomes=outcomes, added=added, positions=positions, seeds_done=done))
+        await self._store.commit(Batch(steps=steps, positions=positions, seeds_done=done))
         if lines:
             for tell in self.told:
                 tell(self.position)
         if self._events.wanted:
-            self._events.tell(Committed(len(outcomes), self.position))
+            self._events.tell(Committed(sum(step.outcome is not None for step in steps), self.position))

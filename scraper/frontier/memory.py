@@ -73,7 +73,7 @@ class MemoryStore:
 
     async def commit(self, batch: Batch) -> Collection[int]:
         """Count what was answered; a retry and a redirect were added anew before."""
-        self._pending -= len(batch.outcomes)
+        self._pending -= sum(step.outcome is not None for step in batch.steps)
         self._seeds_done = self._seeds_done or batch.seeds_done
         self._news.set()
         return ()

@@ -37,11 +37,21 @@ class Finished(msgspec.Struct, frozen=True):
     due: float = 0.0
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """One durable step: outcomes in the order they were accepted, and what else became true with them."""
+class Step(msgspec.Struct, frozen=True):
+    """One accepted outcome and the requests that were added with it, or seeds alone (no outcome)."""
 
-    outcomes: Sequence[Outcome] = ()
-    added: Sequence[Request] = ()  # what was added with these outcomes, and seeds
+    outcome: Outcome | None
+    added: Sequence[Request] = ()
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """One durable step: what was accepted, in that one order, and what else became true with it.
+
+    The order matters where a request leads to itself (a cookie wall, a retry answered within the batch): its
+    second pending life begins where its first one ends.
+    """
+
+    steps: Sequence[Step] = ()
     hosts: Mapping[str, Any] = {}  # host -> facts as data: rests, robots, breaker
     positions: Mapping[str, int] = {}  # journal segment -> bytes
     counters: Mapping[str, int] = {}

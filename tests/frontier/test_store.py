@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scraper.clock import Clock, FastClock
 from scraper.frontier.memory import MemoryStore
-from scraper.frontier.store import Batch, Finished, Lease, Recovered, Store
+from scraper.frontier.store import Batch, Finished, Lease, Recovered, Step, Store
 from scraper.outcome import End, Outcome, retry
 from scraper.reasons import Reason
 from scraper.request import Request, raw
@@ -22,6 +22,12 @@ FAST = 1000.0  # a minute in 60 ms
 STORES: dict[str, Callable[[Clock], Store]] = {
     "memory": lambda clock: MemoryStore(clock, max_wait=MAX_WAIT),
 }
+
+
+def batch(outcomes: Iterable[Outcome] = (), added: Sequence[Request] = (), *, seeds_done: bool = False) -> Batch:
+    """Outcomes, and requests that were added with them."""
+    steps = [*(Step(outcome) for outcome in outcomes), Step(None, tuple(added))]
+    return Batch(steps=steps, seeds_done=seeds_done)
 
 
 @pytest.fixture(params=STORES)
@@ -60,7 +66,7 @@ async def claimed(store: Store, limit: int = 100) -> list[Request]:
 
 async def seeded(store: Store, *requests: Request) -> None:
     store.add(requests)
-    await store.commit(Batch(added=requests, seeds_done=True))
+    await store.commit(batch(added=requests, seeds_done=True))
 
 
 def marks(requests: Sequence[Request]) -> Counter[tuple[str, int]]:
@@ -167,7 +173,7 @@ async def test_an_empty_crawl_is_finished_when_its_seeds_are(store: Store, clock
     claim = asyncio.ensure_future(store.claim(10))
     await settled(clock)
     assert waits(claim)
-    await store.commit(Batch(seeds_done=True))
+    await store.commit(batch(seeds_done=True))
     assert await claim == Finished()
     assert await store.claim(10) == Finished()
 
@@ -179,24 +185,24 @@ async def test_it_is_finished_only_when_everything_is_committed(store: Store, cl
     for request in (first, second):
         await settled(clock)
         assert waits(claim)
-        await store.commit(Batch(outcomes=done([request])))
+        await store.commit(batch(outcomes=done([request])))
     assert await claim == Finished()
 
 
 async def test_it_is_not_finished_while_seeds_may_come(store: Store, clock: Clock) -> None:
     store.add(pages(1))
-    await store.commit(Batch(added=pages(1)))
-    await store.commit(Batch(outcomes=done(await claimed(store))))
+    await store.commit(batch(added=pages(1)))
+    await store.commit(batch(outcomes=done(await claimed(store))))
     claim = asyncio.ensure_future(store.claim(10))
     await settled(clock)
     assert waits(claim)
-    await store.commit(Batch(seeds_done=True))
+    await store.commit(batch(seeds_done=True))
     assert await claim == Finished()
 
 
 async def test_seeds_stay_done(store: Store) -> None:
     await seeded(store, *pages(1))
-    await store.commit(Batch(outcomes=done(await claimed(store)), seeds_done=False))
+    await store.commit(batch(outcomes=done(await claimed(store)), seeds_done=False))
     assert await store.claim(10) == Finished()
 
 
@@ -206,8 +212,8 @@ async def test_links_are_work_before_their_page_is_committed(store: Store) -> No
     link = raw(url="http://h.example/link")
     store.add((link,))
     assert await claimed(store) == [link]
-    await store.commit(Batch(outcomes=done(page), added=(link,)))
-    await store.commit(Batch(outcomes=done([link])))
+    await store.commit(batch(outcomes=done(page), added=(link,)))
+    await store.commit(batch(outcomes=done([link])))
     assert await store.claim(10) == Finished()
 
 
@@ -216,10 +222,10 @@ async def test_a_retry_is_the_same_request_once_more(store: Store, clock: Clock)
     (request,) = await claimed(store)
     again = request.replace(tries=1, due=clock.wall() + 60)
     store.add((again,))
-    await store.commit(Batch(outcomes=[retry(request, again.due, Reason.RESET)], added=(again,)))
+    await store.commit(batch(outcomes=[retry(request, again.due, Reason.RESET)], added=(again,)))
     assert await claimed(store) == [again]
     assert clock.wall() >= again.due
-    await store.commit(Batch(outcomes=done([again], End.FAILED)))
+    await store.commit(batch(outcomes=done([again], End.FAILED)))
     assert await store.claim(10) == Finished()
 
 
@@ -229,14 +235,14 @@ async def test_a_redirect_is_answered_when_its_target_is(store: Store, clock: Cl
     target = raw(url="http://h.example/target", counted=True)
     store.add((target,))
     await store.commit(
-        Batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=target)], added=(target,))
+        batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=target)], added=(target,))
     )
     assert target.fingerprint in store.seen
     assert await claimed(store) == [target]
     claim = asyncio.ensure_future(store.claim(10))
     await settled(clock)
     assert waits(claim)
-    await store.commit(Batch(outcomes=done([target], End.DROPPED)))
+    await store.commit(batch(outcomes=done([target], End.DROPPED)))
     assert await claim == Finished()
 
 
@@ -245,9 +251,9 @@ async def test_a_redirect_to_itself_is_another_visit(store: Store) -> None:
     (request,) = await claimed(store)
     store.add((request,))
     await store.commit(
-        Batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=request)], added=(request,))
+        batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=request)], added=(request,))
     )
-    await store.commit(Batch(outcomes=done(await claimed(store))))
+    await store.commit(batch(outcomes=done(await claimed(store))))
     assert await store.claim(10) == Finished()
 
 
@@ -258,7 +264,7 @@ async def test_it_ends_resumable_when_only_work_of_another_day_is_left(store: St
     claim = asyncio.ensure_future(store.claim(10))
     await settled(clock)
     assert waits(claim)
-    await store.commit(Batch(outcomes=done(now)))
+    await store.commit(batch(outcomes=done(now)))
     assert await claim == Finished(resumable=True, due=due)
 
 
@@ -273,7 +279,7 @@ async def test_a_process_that_keeps_up_loses_no_lease(store: Store) -> None:
     lent = await store.claim(10)
     assert isinstance(lent, list)
     assert not await store.renew([lease.token for lease in lent])
-    assert not await store.commit(Batch(outcomes=done(pages(2))))
+    assert not await store.commit(batch(outcomes=done(pages(2))))
 
 
 @settings(max_examples=30, deadline=None)
@@ -288,7 +294,7 @@ async def test_every_request_is_lent_as_often_as_it_was_added(
     store = make(FastClock(1e6))
     await store.open()
     store.add(pages(5))
-    await store.commit(Batch(added=pages(5), seeds_done=True))
+    await store.commit(batch(added=pages(5), seeds_done=True))
     added, lent, plan = marks(pages(5)), Counter[tuple[str, int]](), list(work)
     async with asyncio.timeout(5):
         while not isinstance(got := await store.claim(limit), Finished):
@@ -311,6 +317,6 @@ async def test_every_request_is_lent_as_often_as_it_was_added(
                     outcomes.append(Outcome(request=request, end=End.DONE))
             store.add(new)
             added += marks(new)
-            await store.commit(Batch(outcomes=outcomes, added=new))
+            await store.commit(batch(outcomes=outcomes, added=new))
     assert lent == added
     await store.close()
