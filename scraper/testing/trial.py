@@ -242,7 +242,7 @@ class Served:
         self.visits: list[tuple[float, str, str, int]] = []
         self._trial = trial
         self._site = site
-        self._counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self._logins = 0
         for host in HOSTS:
             site.answer("*", self._reply, host=host)
@@ -250,12 +250,12 @@ class Served:
     def forget(self) -> None:
         """As if nobody had ever come."""
         self.visits.clear()
-        self._counts.clear()
+        self.counts.clear()
 
     def _reply(self, visit: Visit) -> Answer:
         place = visit.host + visit.target
-        number = self._counts[place]
-        self._counts[place] += 1
+        number = self.counts[place]
+        self.counts[place] += 1
         answer = self._answer(visit, place, number)
         self.visits.append((asyncio.get_running_loop().time(), visit.method, place, answer.status))
         return answer
@@ -335,6 +335,11 @@ class TrialProcess:
         """Every visit so far: (seconds of `time.monotonic()`, method, place, status)."""
         return [(at, method, place, status) for at, method, place, status in self._ask("visits")]
 
+    @property
+    def places(self) -> int:
+        """How many different places were asked for."""
+        return int(self._ask("places"))
+
     def forget(self) -> None:
         """As if nobody had ever come: for another crawl."""
         self._ask("forget")
@@ -361,6 +366,8 @@ async def _serve(trial: Trial, *, port: int = 0) -> None:
             told: Any = site.port
             if order == b"visits":
                 told = served.visits
+            elif order == b"places":
+                told = len(served.counts)
             elif order == b"forget":
                 told = served.forget()
             print(json.dumps(told), flush=True)

@@ -1,0 +1,244 @@
+"""Runs a crawl, kills it at random instants over and over, and compares what came of it with the truth.
+
+One crawl of the trial is one `Ordeal`: a working folder with its outputs and its run. `finish` starts the
+command again and again until it ends by itself; `faults` are the differences from the truth, [] for none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from scraper.testing.trial import TrialProcess, Truth
+
+from . import readers
+from .readers import Items
+
+ROOT = Path(__file__).parents[2]
+SPIDER = Path(__file__).with_name("spider.py")
+OUTPUTS = ("a.jsonl", "b.csv", "c.json", "d.xml", "e.jsonl.gz")
+PATIENCE = 60.0  # seconds that one process may run
+SHOWN = 4  # differences shown of each sort
+
+Deaths = Callable[[random.Random, float], float]  # chance, share of the site that was seen -> seconds to live
+
+
+@dataclass
+class End:
+    """How one process ended: its exit code (negative: the signal), seconds it lived, what it said."""
+
+    code: int
+    lived: float
+    said: str
+
+
+@dataclass
+class Ledger:
+    """What state.sqlite says: every answer as (method, place, end, reason) with its `time` argument, if any."""
+
+    answers: Counter[tuple[str, str, str, str]]
+    times: dict[str, set[int]]
+    waiting: int
+
+
+@dataclass
+class Ordeal:
+    """One crawl in `folder`, to be interrupted; `more` are further words of its command."""
+
+    site: TrialProcess
+    folder: Path
+    outputs: Sequence[str] = OUTPUTS
+    more: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    ends: list[End] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        """How many processes were ended from outside."""
+        return sum(end.code != 0 for end in self.ends)
+
+    @property
+    def command(self) -> list[str]:
+        """What a person would type."""
+        words = [sys.executable, "-m", "scraper", "crawl", str(SPIDER), "-a", f"url={self.site.url}"]
+        for output in self.outputs:
+            words += ["-o", output]
+        return [*words, *self.more]
+
+    def begin(self, log: Any, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start the command in a process group of its own."""
+        self.folder.mkdir(exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPER_")}
+        kept |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | dict(self.env) | dict(env or {})
+        return subprocess.Popen(
+            self.command, cwd=self.folder, env=kept, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def once(
+        self, life: float | None = None, sign: int = signal.SIGKILL, env: Mapping[str, str] | None = None
+    ) -> End:
+        """One process: ends by itself, or is sent the signal after `life` seconds. AssertionError when it hangs."""
+        self.folder.mkdir(exist_ok=True)
+        with (self.folder / "said.log").open("a+b") as log:
+            start = log.seek(0, os.SEEK_END)
+            began = time.monotonic()
+            process = self.begin(log, env)
+            hung = False
+            try:
+                process.wait(PATIENCE if life is None else life)
+            except subprocess.TimeoutExpired:
+                hung = life is None
+                os.killpg(process.pid, sign if life is not None else signal.SIGKILL)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    hung = True
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            lived = time.monotonic() - began
+            log.seek(start)
+            said = log.read().decode(errors="replace")
+        end = End(process.returncode, lived, said)
+        self.ends.append(end)
+        assert not hung, f"it hung:\n{said[-3000:]}"
+        return end
+
+    def finish(
+        self, chance: random.Random, deaths: Deaths, *, sign: int = signal.SIGKILL, most: int = 500,
+        between: Callable[[], None] | None = None,
+    ) -> None:
+        """Start and kill it until it ends by itself; `between` happens after each kill."""
+        while True:
+            life = deaths(chance, self.seen()) if self.kills < most else None
+            end = self.once(life, sign)
+            if end.code == 0:
+                return
+            asked = end.code == -sign or (sign != signal.SIGKILL and end.code == 130)
+            assert asked, f"it ended with {end.code} by itself (process {len(self.ends)}):\n{end.said[-4000:]}"
+            if between is not None:
+                between()
+
+    def seen(self) -> float:
+        """The share of the places that somebody has asked for."""
+        return self.site.places / len(self.site.trial.pages)
+
+    # -- comparing ----------------------------------------------------------------------------------
+
+    def runs(self) -> list[Path]:
+        """The run folders that hold anything."""
+        return sorted(path.parent for path in self.folder.glob("output/trial/2*/run.json"))
+
+    def ledger(self) -> Ledger | None:
+        """What the last run's state says; None when it kept none."""
+        path = self.runs()[-1] / "state.sqlite"
+        if not path.exists():
+            return None
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            rows = db.execute(
+                "SELECT r.url, r.data, a.end, a.reason FROM answer a JOIN request r ON r.id = a.id"
+            ).fetchall()
+            (waiting,) = db.execute("SELECT count(*) FROM queue").fetchone()
+        found = Ledger(Counter(), {}, waiting)
+        for url, data, end, reason in rows:
+            fields = json.loads(data) if data else {}
+            found.answers[fields.get("method", "GET"), place(url), end, reason] += 1
+            if "time" in (given := fields.get("cb_kwargs", {})):
+                found.times.setdefault(place(url), set()).add(given["time"])
+        return found
+
+    def held(self) -> dict[str, Items | str]:
+        """What each output holds, and the run's own journal; or why it cannot be read."""
+        found: dict[str, Items | str] = {}
+        for path in [*(self.folder / name for name in self.outputs), self.runs()[-1] / "items.jsonl"]:
+            try:
+                found[path.name] = readers.read(path)[0]
+            except (AssertionError, ValueError, OSError, sqlite3.Error, SyntaxError) as error:
+                found[path.name] = f"{type(error).__name__}: {error}"
+        return found
+
+    def faults(self) -> list[str]:
+        """Every difference from the truth, for a crawl that was not limited."""
+        truth, ledger = self.site.trial.truth(), self.ledger()
+        found = self.site_faults(truth)
+        doubtful: list[str] = []
+        if ledger is not None:
+            doubtful = [p for p in truth.posts if ledger.answers["POST", p, "failed", "unknown"]]
+            answers = truth.answers.copy()
+            for each in doubtful:
+                answers["POST", each, "done", "ok"] -= 1
+                answers["POST", each, "failed", "unknown"] += 1
+            found += differences("ledger", ledger.answers, +answers)
+            found += [f"{ledger.waiting} requests still wait"] if ledger.waiting else []
+        items = truth.items.copy()
+        for each in doubtful:
+            items -= truth.posts[each]
+        found += self.item_faults(items)
+        lines = (self.runs()[-1] / "rejected.jsonl").read_bytes().count(b"\n")
+        found += [f"rejected.jsonl: {lines} lines, not {truth.rejected}"] if lines != truth.rejected else []
+        return found
+
+    def item_faults(self, items: Items) -> list[str]:
+        """Where an output differs from these items; and what a finished run must not leave behind."""
+        found: list[str] = []
+        for name, held in self.held().items():
+            if isinstance(held, str):
+                found.append(f"{name}: {held}")
+            else:
+                found += differences(name, held, readers.flat(items) if name[0] in "bdf" else items)
+        return found + [f"{path.name} is left" for path in self.folder.glob("*.part")]
+
+    def site_faults(self, truth: Truth) -> list[str]:
+        """What the server's own record says against the crawl."""
+        visits = Counter((method, place) for _, method, place, _ in self.site.visits)
+        found = [f"{method} {place} was asked for" for method, place in visits if place in truth.never]
+        found += [f"POST {p} was sent {visits['POST', p]} times" for p in truth.posts if visits["POST", p] > 1]
+        return found
+
+    def told(self) -> str:
+        """One line of figures."""
+        good = Counter(place for _, _, place, status in self.site.visits if status == 200 and "." in place)
+        again = sum(good.values()) - len(good)
+        return (
+            f"{len(self.ends)} processes, {self.kills} kills, {sum(e.lived for e in self.ends):.1f} s, "
+            f"{len(self.runs())} runs, {again} fetches repeated"
+        )
+
+
+def differences(what: str, held: Counter[Any], wanted: Counter[Any]) -> list[str]:
+    """What is missing and what is too much, in words."""
+    found = []
+    for word, these in (("missing", wanted - held), ("too many", held - wanted)):
+        if these:
+            found.append(f"{what}: {these.total()} {word}, such as {list(these.elements())[:SHOWN]}")
+    return found
+
+
+def place(url: str) -> str:
+    """Host and path of a URL."""
+    there = urlsplit(url)
+    return f"{there.hostname}{there.path}"
+
+
+def spread(chance: random.Random, seen: float) -> float:
+    """Seconds to live: some die while they start, most at work, and at the end they die as it closes."""
+    dice = chance.random()
+    if dice < 0.15:
+        return chance.uniform(0.02, 0.4)
+    if seen > 0.97 and dice < 0.7:
+        return chance.uniform(0.3, 0.8)
+    return chance.uniform(0.35, 1.1)
