@@ -134,7 +134,7 @@ class Trial:
         page.fails = self._random.choice(((500,), (503,), (500, 502), (503, 500)))
 
     def _slow(self, page: Page) -> None:
-        page.delay = self._random.uniform(0.2, 0.8)
+        page.delay = self._random.uniform(20, 80) * self._pace
 
     def _detailed(self, page: Page) -> None:
         detail = self._new("detail")

@@ -30,6 +30,9 @@ from .readers import Items
 ROOT = Path(__file__).parents[2]
 SPIDER = Path(__file__).with_name("spider.py")
 OUTPUTS = ("a.jsonl", "b.csv", "c.json", "d.xml", "e.jsonl.gz")
+COUNTED = {  # what holds a place under max_pages
+    ("done", "ok"), ("failed", "status"), ("failed", "callback_error"), ("failed", "unknown"), ("dropped", "skipped"),
+}  # fmt: skip
 PATIENCE = 60.0  # seconds that one process may run
 SHOWN = 4  # differences shown of each sort
 
@@ -92,8 +95,7 @@ class Ordeal:
         self, life: float | None = None, sign: int = signal.SIGKILL, env: Mapping[str, str] | None = None
     ) -> End:
         """One process: ends by itself, or is sent the signal after `life` seconds. AssertionError when it hangs."""
-        self.folder.mkdir(exist_ok=True)
-        with (self.folder / "said.log").open("a+b") as log:
+        with self.folder.with_suffix(".log").open("a+b") as log:
             start = log.seek(0, os.SEEK_END)
             began = time.monotonic()
             process = self.begin(log, env)
@@ -139,8 +141,9 @@ class Ordeal:
     # -- comparing ----------------------------------------------------------------------------------
 
     def runs(self) -> list[Path]:
-        """The run folders that hold anything."""
-        return sorted(path.parent for path in self.folder.glob("output/trial/2*/run.json"))
+        """The run folders that hold anything, oldest first."""
+        found = self.folder.glob("output/trial/2*/run.json")
+        return [path.parent for path in sorted(found, key=lambda path: json.loads(path.read_bytes())["started"])]
 
     def ledger(self) -> Ledger | None:
         """What the last run's state says; None when it kept none."""
@@ -192,14 +195,50 @@ class Ordeal:
         found += [f"rejected.jsonl: {lines} lines, not {truth.rejected}"] if lines != truth.rejected else []
         return found
 
+    def limited_faults(self, *, max_items: int = 0, max_pages: int = 0) -> list[str]:
+        """Every difference from the truth for a crawl that ended at a limit, by what its ledger has answered."""
+        truth, ledger = self.site.trial.truth(), self.ledger()
+        assert ledger is not None
+        found = self.site_faults(truth)
+        in_doubt = Counter({key: 1 for key in ledger.answers if key[0] == "POST" and key[2:] == ("failed", "unknown")})
+        found += differences("ledger", ledger.answers - in_doubt - truth.answers, Counter())
+        ended = sum(n for (_, _, end, reason), n in ledger.answers.items() if (end, reason) in COUNTED)
+        if max_pages and ended != max_pages:
+            found.append(f"{ended} pages were answered, not {max_pages}")
+        held = {name: items for name, items in self.held().items() if not isinstance(items, str)}
+        own = held["items.jsonl"]
+        found += differences("items.jsonl", own - truth.items, Counter())
+        if max_items:
+            found += [f"{own.total()} items, not {max_items}"] if own.total() != max_items else []
+        else:
+            found += differences("items.jsonl", own, self._owed(ledger))
+        return found + self.item_faults(own)
+
+    def _owed(self, ledger: Ledger) -> Items:
+        """The items of the pages that the ledger has answers of."""
+        by_place: dict[str, list[str]] = {}
+        truth = self.site.trial.truth()
+        for line in truth.items:
+            by_place.setdefault(json.loads(line)["page"], []).append(line)
+        owed: Items = Counter()
+        for _, where, end, reason in ledger.answers:
+            if end == "done" or (end, reason) == ("failed", "status"):
+                times = ledger.times.get(where)
+                owed.update(line for line in by_place.get(where, ()) if times is None or json.loads(line)["time"] in times)
+        return owed
+
     def item_faults(self, items: Items) -> list[str]:
         """Where an output differs from these items; and what a finished run must not leave behind."""
-        found: list[str] = []
-        for name, held in self.held().items():
-            if isinstance(held, str):
-                found.append(f"{name}: {held}")
+        held = self.held()
+        journal = held["items.jsonl"]
+        found = [journal] if isinstance(journal, str) else differences("items.jsonl", journal, items)
+        if not isinstance(journal, str):
+            items = journal  # what is wrong with it is said once
+        for name, each in held.items():
+            if isinstance(each, str):
+                found.append(f"{name}: {each}")
             else:
-                found += differences(name, held, readers.flat(items) if name[0] in "bdf" else items)
+                found += differences(name, each, readers.flat(items) if name[0] in "bdf" else items)
         return found + [f"{path.name} is left" for path in self.folder.glob("*.part")]
 
     def site_faults(self, truth: Truth) -> list[str]:

@@ -53,6 +53,7 @@ static int named(int fd, char *path) {
     ssize_t n = readlink(link, path, PATH_MAX - 1);
     if (n <= 0) return 0;
     path[n] = 0;
+    if (n > 10 && !strcmp(path + n - 10, " (deleted)")) return 0;  /* nobody will find it again */
     if (!ours(path)) {  /* the folder itself, for its sync */
         if (strncmp(path, below, below_length - 1) || path[below_length - 1]) return 0;
     }

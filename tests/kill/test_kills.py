@@ -1,37 +1,60 @@
-"""A crawl that is killed over and over until it has finished is exactly the crawl that nobody killed."""
+"""A crawl that is killed over and over until it has finished is exactly the crawl that nobody killed.
+
+`pytest tests/kill -s --kills 500` makes 500 kills and shows the figures of each crawl.
+"""
 
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import Iterator
+import signal
 from pathlib import Path
 
 import pytest
 
-from scraper.testing.trial import Trial, TrialProcess
+from scraper.testing.trial import TrialProcess
 
-from .harness import Ordeal
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the trial needs 127.0.0.2, which only Linux has")
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[TrialProcess]:
-    with TrialProcess(Trial()) as running:
-        yield running
+from .conftest import KILLS
+from .harness import Ordeal, spread
 
 
-@pytest.fixture
-def chance(request: pytest.FixtureRequest) -> random.Random:
-    """Chance with a seed, which a failing test shows."""
-    seed = request.config.getoption("--seed", 0) or random.SystemRandom().randrange(1, 10**6)
-    print(f"seed {seed}")
-    return random.Random(seed)
-
-
-def test_left_alone_it_brings_home_the_truth(site: TrialProcess, tmp_path: Path) -> None:
-    site.forget()
-    ordeal = Ordeal(site, tmp_path)
+def test_left_alone_it_brings_home_the_truth(trial: TrialProcess, tmp_path: Path) -> None:
+    trial.forget()
+    ordeal = Ordeal(trial, tmp_path / "work")
     assert ordeal.once().code == 0, ordeal.ends[-1].said
     assert ordeal.faults() == []
+
+
+@pytest.mark.timeout(0)
+def test_killed_at_random_instants_it_loses_nothing_and_repeats_nothing(
+    trial: TrialProcess, tmp_path: Path, chance: random.Random, request: pytest.FixtureRequest
+) -> None:
+    left, number = request.config.getoption("--kills", KILLS), 0
+    while left > 0:
+        trial.forget()
+        number += 1
+        ordeal = Ordeal(trial, tmp_path / f"work{number}")
+        ordeal.finish(chance, spread)
+        print(ordeal.told(), flush=True)
+        assert ordeal.faults() == []
+        left -= ordeal.kills
+
+
+def test_interrupted_in_good_order_it_is_as_exact(
+    trial: TrialProcess, tmp_path: Path, chance: random.Random
+) -> None:
+    trial.forget()
+    ordeal = Ordeal(trial, tmp_path / "work", more=("-s", "grace=0.2"))
+    ordeal.finish(chance, lambda chance, seen: chance.uniform(0.45, 1.2), sign=signal.SIGTERM)
+    print(ordeal.told())
+    assert ordeal.faults() == []
+
+
+@pytest.mark.parametrize("setting", ["max_items", "max_pages"])
+def test_a_limit_is_exact_across_kills(
+    trial: TrialProcess, tmp_path: Path, chance: random.Random, setting: str
+) -> None:
+    trial.forget()
+    ordeal = Ordeal(trial, tmp_path / "work", more=("-s", f"{setting}=400"))
+    ordeal.finish(chance, spread)
+    print(ordeal.told())
+    assert ordeal.limited_faults(**{setting: 400}) == []
