@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scraper.testing.trial import Trial, TrialProcess
+from scraper.testing.trial import Trial
+from scraper.testing.trial_site import TrialProcess
 
 from . import disk
 

@@ -89,7 +89,8 @@ class Disk:
     def replay(self) -> None:
         """Take in what was recorded since the last time."""
         moved_from = ""
-        for each, self._read in operations(self.log, self._read):
+        for each, after in operations(self.log, self._read):
+            self._read = after
             match each.what:
                 case "C":
                     self.files[each.inode] = File()
@@ -171,5 +172,7 @@ def compiled(folder: Path) -> Path:
     """The shim, made in `folder`. Raises CalledProcessError."""
     made = folder / "shim.so"
     source = Path(__file__).with_name("shim.c")
-    subprocess.run([compiler() or "cc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl", "-lpthread"], check=True)
+    subprocess.run(
+        [compiler() or "cc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl", "-lpthread"], check=True
+    )
     return made

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from scraper.testing.trial import TrialProcess, Truth
+from scraper.testing.trial import Truth
+from scraper.testing.trial_site import TrialProcess
 
 from . import readers
 from .readers import Items
@@ -31,7 +32,8 @@ ROOT = Path(__file__).parents[2]
 SPIDER = Path(__file__).with_name("spider.py")
 OUTPUTS = ("a.jsonl", "b.csv", "c.json", "d.xml", "e.jsonl.gz")
 COUNTED = {  # what holds a place under max_pages
-    ("done", "ok"), ("failed", "status"), ("failed", "callback_error"), ("failed", "unknown"), ("dropped", "skipped"),
+    ("done", "ok"), ("failed", "status"), ("failed", "callback_error"), ("failed", "unknown"),
+    ("dropped", "skipped"),
 }  # fmt: skip
 PATIENCE = 60.0  # seconds that one process may run
 SHOWN = 4  # differences shown of each sort
@@ -120,7 +122,12 @@ class Ordeal:
         return end
 
     def finish(
-        self, chance: random.Random, deaths: Deaths, *, sign: int = signal.SIGKILL, most: int = 500,
+        self,
+        chance: random.Random,
+        deaths: Deaths,
+        *,
+        sign: int = signal.SIGKILL,
+        most: int = 500,
         between: Callable[[], None] | None = None,
     ) -> None:
         """Start and kill it until it ends by itself; `between` happens after each kill."""
@@ -200,7 +207,9 @@ class Ordeal:
         truth, ledger = self.site.trial.truth(), self.ledger()
         assert ledger is not None
         found = self.site_faults(truth)
-        in_doubt = Counter({key: 1 for key in ledger.answers if key[0] == "POST" and key[2:] == ("failed", "unknown")})
+        in_doubt = Counter(
+            {key: 1 for key in ledger.answers if key[0] == "POST" and key[2:] == ("failed", "unknown")}
+        )
         found += differences("ledger", ledger.answers - in_doubt - truth.answers, Counter())
         ended = sum(n for (_, _, end, reason), n in ledger.answers.items() if (end, reason) in COUNTED)
         if max_pages and ended != max_pages:
@@ -224,7 +233,9 @@ class Ordeal:
         for _, where, end, reason in ledger.answers:
             if end == "done" or (end, reason) == ("failed", "status"):
                 times = ledger.times.get(where)
-                owed.update(line for line in by_place.get(where, ()) if times is None or json.loads(line)["time"] in times)
+                owed.update(
+                    line for line in by_place.get(where, ()) if times is None or json.loads(line)["time"] in times
+                )
         return owed
 
     def item_faults(self, items: Items) -> list[str]:

@@ -1,4 +1,4 @@
-"""The model of a disk that loses power is neither too kind nor too cruel: SQLite, which knows disks, is the judge."""
+"""The model of a disk that loses power is neither too kind nor too cruel: SQLite is the judge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRITER = """
 import os, sqlite3, sys
 base = sqlite3.connect("a.sqlite", isolation_level=None)
 base.execute("PRAGMA journal_mode = " + sys.argv[1])
-base.execute("PRAGMA synchronous = FULL")
+base.execute("PRAGMA synchronous = " + sys.argv[2])
 base.execute("PRAGMA wal_autocheckpoint = 20")
 base.execute("CREATE TABLE IF NOT EXISTS a (n INTEGER, text TEXT)")
 n = base.execute("SELECT count(*) FROM a").fetchone()[0]
@@ -36,8 +36,15 @@ while True:
 
 def _run(disk: Disk, shim: Path, mode: str, lines: int) -> int:
     """Let it commit so many times, kill it; gives the last number it was promised."""
-    env = os.environ | {"LD_PRELOAD": str(shim), "SHIM_BELOW": str(disk.folder), "SHIM_LOG": str(disk.log), "SHIM_DATA": "1"}
-    child = subprocess.Popen([sys.executable, "-c", WRITER, mode], cwd=disk.folder, env=env, stdout=subprocess.PIPE)
+    env = os.environ | {
+        "LD_PRELOAD": str(shim),
+        "SHIM_BELOW": str(disk.folder),
+        "SHIM_LOG": str(disk.log),
+        "SHIM_DATA": "1",
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, *mode.split()], cwd=disk.folder, env=env, stdout=subprocess.PIPE
+    )
     assert child.stdout is not None
     with child:
         last = [int(child.stdout.readline()) for _ in range(lines)][-1]
@@ -46,7 +53,7 @@ def _run(disk: Disk, shim: Path, mode: str, lines: int) -> int:
     return int(rest[-1]) if rest else last
 
 
-@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+@pytest.mark.parametrize("mode", ["WAL FULL", "DELETE EXTRA"])
 @pytest.mark.parametrize("everything", [True, False], ids=["all", "some"])
 def test_what_sqlite_has_committed_stays(
     tmp_path: Path, shim: Path, chance: random.Random, mode: str, everything: bool

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scraper.testing.trial import TrialProcess
+from scraper.testing.trial_site import TrialProcess
 
 from .conftest import KILLS
 from .harness import Ordeal, spread

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scraper.testing.trial import TrialProcess
+from scraper.testing.trial_site import TrialProcess
 
 from .disk import Disk
 from .harness import Ordeal

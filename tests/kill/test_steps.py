@@ -15,14 +15,17 @@ from queue import SimpleQueue
 
 import pytest
 
-from scraper.testing.trial import TrialProcess
+from scraper.testing.trial_site import TrialProcess
 
 from .disk import Operation, operations
 from .harness import Ordeal
 
 FIRST, EVERY = 40, 7  # in the suite: the first ones, then one of so many
 ERRORS = {"disk full": (errno.ENOSPC, "1"), "i/o error": (errno.EIO, "0")}
-WORDS = {"disk full": r"No space left on device|database or disk is full|disk I/O error", "i/o error": r"(?i)input/output|I/O error"}
+WORDS = {
+    "disk full": r"No space left on device|database or disk is full|disk I/O error",
+    "i/o error": r"(?i)input/output|I/O error",
+}
 COUNTED = "WSTR"
 
 
