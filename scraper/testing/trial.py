@@ -1,8 +1,9 @@
 """The trial: a site of about a thousand pages with all that makes a crawl hard to resume, and the truth of it.
 
-`Trial().truth()` is what a crawl must bring home, by the declaration alone; trial_site.py serves it. A page tells by the class of its links how each wants to be followed (`Link.kind`), so that a spider needs to
-know nothing of the declaration. Pages that fail do so on their first visits, counted over all crawlers: one
-that was killed and comes again finds them the same or better. A *place* is a page's host and path.
+`Trial().truth()` is what a crawl must bring home, by the declaration alone; trial_site.py serves it. A page tells
+by the class of its links how each wants to be followed (`Page.kind`), so that a spider needs to know nothing of
+the declaration. Pages that fail do so on their first visits, counted over all crawlers: one that was killed and
+comes again finds them the same or better. A *place* is a page's host and path.
 """
 
 from __future__ import annotations
@@ -82,10 +83,13 @@ class Page:
 
 
 class Trial:
-    """The declaration: the same for the same number of pages, seed and pace (seconds a page takes)."""
+    """The declaration: the same for the same number of pages, seed and pace (seconds a page takes).
 
-    def __init__(self, pages: int = 1000, seed: int = 1, pace: float = 0.01) -> None:
-        self.given = (pages, seed, pace)
+    With `ill` one host's robots.txt answers 500 at first, which some crawlers take for a no to everything.
+    """
+
+    def __init__(self, pages: int = 1000, seed: int = 1, pace: float = 0.01, ill: int = 1) -> None:
+        self.given = (pages, seed, pace, ill)
         self._random = Random(seed)
         self._pace = pace
         self.pages: dict[str, Page] = {}

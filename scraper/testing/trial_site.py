@@ -1,7 +1,7 @@
 """Serves the trial (trial.py) in a process of its own, which outlives every crawler, on a port that stays.
 
 with TrialProcess(Trial(1000)) as site: ...
-python -m scraper.testing.trial_site 1000 1 0.01 --port 8000      # to look at
+python -m scraper.testing.trial_site 1000 1 0.01 1 --port 8000      # to look at
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Served:
 
     def _robots(self, visit: Visit, number: int) -> Answer:
         """One host is slow to say its rules, one is ill at first."""
-        if visit.host == HOSTS[2] and number == 0:
+        if visit.host == HOSTS[2] and number < self._trial.given[-1]:
             return Answer(500, "not now")
         return Answer(200, ROBOTS, {"Content-Type": "text/plain"}, 0.15 if visit.host == HOSTS[1] else 0.0)
 
@@ -128,6 +128,11 @@ class TrialProcess:
         """How many different places were asked for."""
         return int(self._ask("places"))
 
+    @property
+    def sent(self) -> int:
+        """How many requests came in."""
+        return int(self._ask("sent"))
+
     def forget(self) -> None:
         """As if nobody had ever come: for another crawl."""
         self._ask("forget")
@@ -159,6 +164,8 @@ async def _serve(trial: Trial, port: int) -> None:
                     told = served.visits
                 case b"places":
                     told = len(served.counts)
+                case b"sent":
+                    told = len(served.visits)
                 case b"forget":
                     served.forget()
             print(json.dumps(told), flush=True)
@@ -170,6 +177,7 @@ if __name__ == "__main__":
     parser.add_argument("pages", type=int)
     parser.add_argument("seed", type=int)
     parser.add_argument("pace", type=float)
+    parser.add_argument("ill", type=int)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     given = parser.parse_args()
-    asyncio.run(_serve(Trial(given.pages, given.seed, given.pace), given.port))
+    asyncio.run(_serve(Trial(given.pages, given.seed, given.pace, given.ill), given.port))
