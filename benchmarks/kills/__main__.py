@@ -65,7 +65,17 @@ def _ours(url: str) -> list[str]:
 
 def _scrapy(url: str) -> list[str]:
     spider = str(HERE / "scrapy_spider.py")
-    return [str(PEERS / "bin" / "scrapy"), "runspider", spider, "-a", f"url={url}", "-s", "JOBDIR=job", "-o", "a.jsonl"]
+    return [
+        str(PEERS / "bin" / "scrapy"),
+        "runspider",
+        spider,
+        "-a",
+        f"url={url}",
+        "-s",
+        "JOBDIR=job",
+        "-o",
+        "a.jsonl",
+    ]
 
 
 def _crawlee(url: str) -> list[str]:
@@ -177,7 +187,10 @@ def main() -> int:
     if given.install:
         install()
     scores: list[Score] = []
-    with TrialProcess(Trial(given.pages, pace=given.pace, ill=0)) as site, tempfile.TemporaryDirectory() as temporary:
+    with (
+        TrialProcess(Trial(given.pages, pace=given.pace, ill=0)) as site,
+        tempfile.TemporaryDirectory() as temporary,
+    ):
         truth = site.trial.truth()
         print(f"{len(site.trial.pages)} places, {sum(truth.items.values())} items, seed {given.seed}", flush=True)
         print(_row("contender", *list(Score.__dataclass_fields__)[1:]), flush=True)
