@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from .blackbox import BlackBox
 from .clock import Clock
 from .crawl import Crawl
 from .errors import OutputError, UsageError, first
@@ -23,6 +24,8 @@ from .fetch.stack import build
 from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder, RunInfo
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
+from .frontier.sqlite import SqliteStore
+from .frontier.store import Recovered, Store
 from .logs import EventLog, kept_log
 from .outputs import Output
 from .outputs.follow import Follower
@@ -97,6 +100,7 @@ class Run:
         self.rejected: Journal | MemoryJournal = Journal(folder.rejected) if folder else MemoryJournal()
         self.events = events or Events()
         self.started: list[Callable[[Crawl], None]] = []
+        self.resumed = Recovered()
         self.followers: list[Follower] = []
         self._outputs = outputs
         self._clock = clock or Clock()
@@ -173,20 +177,30 @@ class Run:
         for proxy in _proxies(self.settings):
             guard.trust(netloc(proxy))
         async with AsyncExitStack() as rooms:
-            for journal in (self.journal, self.rejected):
-                await journal.open(0)
+            store, box = self._store(rooms)
+            recovered = await store.open(box.suspects if box else ())
+            rooms.push_async_callback(store.close)
+            if box:
+                box.clear()
+            self.resumed = recovered
+            for segment, journal in (("items", self.journal), ("rejected", self.rejected)):
+                await journal.open(recovered.positions.get(segment, 0))
                 rooms.push_async_callback(journal.close)
             http = await rooms.enter_async_context(Http(rules, guard, self._resolver))
+            jars = Jars()
             crawl = Crawl(
                 self.spider,
                 rules,
-                MemoryStore(self._clock, max_wait=self.settings.max_wait),
+                store,
+                recovered,
                 self.journal,
                 self.rejected,
-                build(http, rules, Jars(), self._clock),
+                build(http, rules, jars, self._clock),
+                jars,
                 clock=self._clock,
                 events=self.events,
                 trust=guard.trust,
+                note=box.note if box else _nowhere,
                 alarm=self._alarm,
             )
             self._follow(crawl)
@@ -198,6 +212,15 @@ class Run:
                 report = self._report(crawl)
                 following.finished = report.state == FINISHED
         return self._with_outputs(report)
+
+    def _store(self, rooms: AsyncExitStack) -> tuple[Store, BlackBox | None]:
+        """Where the crawl's state is kept, and what tells which page a process died of."""
+        wait, level = self.settings.max_wait, self.settings.durability
+        if self.folder is None or level == "none":
+            return MemoryStore(self._clock, max_wait=wait), None
+        box = BlackBox(self.folder.black_box)
+        rooms.callback(box.close)
+        return SqliteStore(self.folder.state, self._clock, max_wait=wait, power=level == "power"), box
 
     def _with_outputs(self, report: Report) -> Report:
         """An output that failed fails the run, though the journal has everything."""
@@ -241,6 +264,10 @@ class Run:
             resumable=crawl.resumable,
             position=crawl.commit.position,
         )
+
+
+def _nowhere(token: int, slot: int) -> None:
+    """A crawl whose state dies with it has nobody to tell what it died of."""
 
 
 def _without_userinfo(value: Any) -> Any:

@@ -29,17 +29,17 @@ ROWS = (
     ("run", "discover"),
     ("logs",),
     ("crawl",),
-    ("errand", "seeds"),
+    ("errand", "seeds", "handover", "send"),
     ("judge", "page", "commit", "ticket"),
     ("spider", "stats", "folder"),
     ("frontier", "fetch", "parse", "outputs"),
     ("item", "outcome"),
     ("response",),
     ("request",),
-    ("settings", "events", "domains"),
+    ("settings", "events", "domains", "blackbox"),
     ("url",),
     ("errors", "convert"),
-    ("reasons", "clock"),
+    ("reasons", "clock", "quarantine"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 
