@@ -176,9 +176,7 @@ class Crawl:
             if self._ended.is_set() or self.limits.pages_left == 0:
                 return  # not one more could be admitted
             self.seeded(request)
-            taken = self._timed(self.intake.seeds((request,)))
-            self._store.add(taken)
-            self.commit.add_seeds(taken)
+            self.commit.add_seeds(self._store.add(self.intake.seeds((request,))))
             await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
         self.commit.add_seeds((), done=True)
@@ -373,15 +371,15 @@ class Crawl:
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
             outcome.items, outcome.cut = outcome.items[:kept], True
-        added = self._timed(self.intake.links(request, outcome.links)) if outcome.links else []
+        added = self.intake.links(request, outcome.links) if outcome.links else []
         if outcome.target is not None:
             added.append(outcome.target)
         elif outcome.end is End.RETRY:
-            added.append(request.replace(tries=request.tries + 1, due=outcome.at))
+            added.append(request.replace(tries=request.tries + 1, due=outcome.at, started=False))
         elif request.counted:
             self.limits.settle()
         outcome.links = ()  # they are requests now
-        self._store.add(added)
+        added = self._store.add(added)
         self.stats.count(outcome)
         self.commit.add(outcome, added)
         if self.events.wanted:
@@ -389,10 +387,3 @@ class Crawl:
         ending = outcome.stop or self.limits.reached(self._clock.monotonic())
         if ending:
             self.stop(ending)
-
-    def _timed(self, requests: list[Request]) -> list[Request]:
-        """Turn `after`, in seconds, into the wall-clock second a request is due at."""
-        if not any(request.after for request in requests):
-            return requests
-        now = self._clock.wall()
-        return [r.replace(due=now + r.after, after=0.0) if r.after else r for r in requests]

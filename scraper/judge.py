@@ -85,7 +85,8 @@ class Judge:
         target = self._intake.moved(request, onward)
         if target is None:
             return dropped(request, Reason.OUT_OF_SCOPE, f"redirected to {onward.url}", status=status)
-        return Outcome(request=request, end=End.REDIRECTED, target=target.replace(tries=0, due=0.0), status=status)
+        target = target.replace(tries=0, due=0.0, token=0, kills=0, started=False)
+        return Outcome(request=request, end=End.REDIRECTED, target=target, status=status)
 
     def again(self, request: Request, error: FetchError) -> float | None:
         """The wall-clock second of the next try after an error, None when there is none."""

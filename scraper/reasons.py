@@ -55,6 +55,9 @@ class Reason(StrEnum):
     # The host as a whole.
     ROBOTS_UNREACHABLE = "robots_unreachable"
     HOST_DOWN = "host_down"
+    # What a process that died has left.
+    UNKNOWN = "unknown"  # an unsafe request that may have been sent
+    POISON = "poison"  # the process died three times while it worked on this page
     # Reading it.
     HTML_BOMB = "html_bomb"
     NOT_TEXT = "not_text"

@@ -84,12 +84,15 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, met
     depth: int = 0
     tries: int = 0
     due: float = 0.0  # wall-clock seconds before which it is not sent
-    parent: int = 0  # fingerprint of the page it was found on
+    parent: int = 0  # token of the page it was found on
     scope: str = ""  # registrable domain it may not leave, "*" for any
     referer: str = ""
     hops: tuple[str, ...] = ()  # the URLs that redirected here, first to last
     seed: bool = False
     counted: bool = False  # holds a place under max_pages
+    token: int = 0  # the store's name for it, in the order of acceptance; a retry keeps it
+    kills: int = 0  # processes that died while they worked on it
+    started: bool = False  # unsafe, and its sending was begun by a process that died
 
     @property
     def host(self) -> str:
@@ -264,7 +267,12 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "cb_kwargs": lambda given: _table("cb_kwargs", given),
     "accept_status": _statuses,
 }
-OURS = frozenset({"depth", "tries", "due", "parent", "scope", "referer", "hops", "seed", "counted"})
+OURS = frozenset(
+    {
+        "depth", "tries", "due", "parent", "scope", "referer", "hops", "seed", "counted", "token", "kills",
+        "started",
+    }
+)  # fmt: skip
 ARGUMENTS = frozenset(
     {"method", "headers", "json", "form", "body", "callback", "cb_kwargs", "accept_status"} | PLAIN.keys()
 )

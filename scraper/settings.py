@@ -117,7 +117,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_open_pages: Annotated[Positive, _doc("Callbacks that wait for their own fetches at once.")] = 256
     # The run and its results
     commit_every: Annotated[Seconds, _doc("Longest time before outcomes and items are recorded.", "seconds")] = 0.5
-    durability: Annotated[Literal["none"], _doc("What a run survives: `none` keeps its state in memory.")] = "none"
+    durability: Annotated[
+        Literal["none", "process", "power"],
+        _doc("What a run survives: `none` nothing, `process` a kill or crash, `power` a loss of power too."),
+    ] = "process"
+    resume_within: Annotated[
+        Seconds, _doc("An unfinished run younger than this is continued by the same command.", "seconds")
+    ] = 86400.0
+    resend_unsafe: Annotated[
+        bool, _doc("After a kill, send a POST again of which nobody knows whether it arrived.")
+    ] = False
     keep_runs: Annotated[Count, _doc("Finished runs kept per spider; 0 keeps all.")] = 20
     max_lag: Annotated[Positive, _doc("Bytes an output may fall behind before the crawl waits.", "bytes")] = (
         64 * 2**20

@@ -47,7 +47,7 @@ class Intake:
         known: set[int] = set()
         for request in requests:
             label = self._scope.label(request.url)
-            seed = request.replace(scope=label, seed=True, depth=0)
+            seed = request.replace(scope=label, seed=True, depth=0, token=0)
             self._consider(seed, taken, known)
         return taken
 
@@ -60,8 +60,9 @@ class Intake:
         known: set[int] = set()
         left = self._max_links
         fields = {
-            "depth": page.depth + 1, "parent": page.fingerprint, "scope": page.scope, "referer": page.url,
-            "seed": False, "counted": False, "tries": 0, "due": 0.0, "hops": (),
+            "depth": page.depth + 1, "parent": page.token, "scope": page.scope, "referer": page.url,
+            "seed": False, "counted": False, "tries": 0, "due": 0.0, "hops": (), "token": 0, "kills": 0,
+            "started": False,
         }  # fmt: skip
         for link in links:
             number = len(link) if isinstance(link, Follow) else 1

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 
 from ..clock import Clock
-from ..request import Request
+from ..request import Request, altered
 from .store import Batch, Finished, Lease, Recovered
 
 
@@ -22,26 +22,34 @@ class MemoryStore:
         self._fresh: deque[Request] = deque()
         self._later: list[tuple[float, int, Request]] = []
         self._number = 0
+        self._token = 0
         self._pending = 0
         self._seeds_done = False
         self._news = asyncio.Event()
 
-    async def open(self) -> Recovered:
+    async def open(self, suspects: Collection[int] = ()) -> Recovered:
         """A memory store is always new."""
         return Recovered()
 
-    def add(self, requests: Iterable[Request]) -> None:
+    def add(self, requests: Iterable[Request]) -> list[Request]:
         """Mark as seen and queue; one with `due` in the future waits until then."""
         now = self._clock.wall()
+        added = []
         for request in requests:
-            self.seen.add(request.fingerprint)
-            self._pending += 1
+            if not request.token:
+                self._token += 1
+                due = now + request.after if request.after else request.due
+                request = altered(request, token=self._token, due=due, after=0.0)
+                self.seen.add(request.fingerprint)
+                self._pending += 1
+            added.append(request)
             if request.due > now:
                 self._number += 1
                 heappush(self._later, (request.due, self._number, request))
             else:
                 self._fresh.append(request)
         self._news.set()
+        return added
 
     async def claim(self, limit: int) -> list[Lease] | Finished:
         """Take what is due; waits until there is some, or every added request has been committed."""
@@ -59,6 +67,12 @@ class MemoryStore:
                     return Finished(resumable=True, due=self._later[0][0])
             await self._clock.wait(self._news, None if wait is None else self._clock.monotonic() + wait)
 
+    def next_due(self) -> float | None:
+        """The wall-clock second at which a claim would give something."""
+        if self._fresh:
+            return 0.0
+        return self._later[0][0] if self._later else None
+
     def _wake_due(self) -> None:
         now = self._clock.wall()
         while self._later and self._later[0][0] <= now:
@@ -72,8 +86,8 @@ class MemoryStore:
         return [Lease(host, requests) for host, requests in hosts.items()]
 
     async def commit(self, batch: Batch) -> Collection[int]:
-        """Count what was answered; a retry and a redirect were added anew before."""
-        self._pending -= sum(step.outcome is not None for step in batch.steps)
+        """Count what was answered for good."""
+        self._pending -= sum(step.outcome is not None and step.outcome.final for step in batch.steps)
         self._seeds_done = self._seeds_done or batch.seeds_done
         self._news.set()
         return ()

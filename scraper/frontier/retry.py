@@ -43,6 +43,8 @@ RETRIED: Mapping[Reason, bool] = MappingProxyType(
         # The host as a whole: its waits are over when these are given.
         Reason.ROBOTS_UNREACHABLE: False,
         Reason.HOST_DOWN: False,
+        Reason.UNKNOWN: False,
+        Reason.POISON: False,
         # Reading it: the same page would be the same again.
         Reason.HTML_BOMB: False,
         Reason.NOT_TEXT: False,

@@ -15,6 +15,8 @@ import msgspec
 from ..outcome import Outcome
 from ..request import Request
 
+Facts = Mapping[str, Mapping[str, Any]]  # kind -> key -> plain data: "host", "robots", "cookies", "seed", "crawl"
+
 
 class Lease(msgspec.Struct, frozen=True):
     """Some requests of one host, lent to this process.
@@ -52,20 +54,25 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     steps: Sequence[Step] = ()
-    hosts: Mapping[str, Any] = {}  # host -> facts as data: rests, robots, breaker
+    started: Mapping[int, bool] = {}  # token of an unsafe request -> about to be sent, or not sent after all
     positions: Mapping[str, int] = {}  # journal segment -> bytes
-    counters: Mapping[str, int] = {}
-    cookies: Mapping[str, Any] = {}  # session -> the jar as data
+    facts: Facts = {}  # those that changed
     seeds_done: bool = False
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """What an earlier process left behind; all empty for a new run."""
+    """What an earlier process left behind; all empty for a new run.
 
-    hosts: Mapping[str, Any] = {}
+    `queued` requests are to be answered still, of which `counted` hold a place under `max_pages`; `answered`
+    have been. `facts` are as the batches gave them, each the last one of its key.
+    """
+
+    resumed: bool = False
+    queued: int = 0
+    counted: int = 0
+    answered: int = 0
     positions: Mapping[str, int] = {}
-    counters: Mapping[str, int] = {}
-    cookies: Mapping[str, Any] = {}
+    facts: Facts = {}
     seeds_done: bool = False
 
 
@@ -76,14 +83,21 @@ class Store(Protocol):
     def seen(self) -> Container[int]:
         """Fingerprints known here: never a false yes; a remote store checks again."""
 
-    async def open(self) -> Recovered:
-        """Make ready, and tell what an earlier process left."""
+    async def open(self, suspects: Collection[int] = ()) -> Recovered:
+        """Make ready, and tell what an earlier process left; it died while it worked on the `suspects` (tokens)."""
 
-    def add(self, requests: Iterable[Request]) -> None:
-        """Mark as seen and queue; one with `due` in the future waits until then. No duplicate check."""
+    def add(self, requests: Iterable[Request]) -> list[Request]:
+        """Mark as seen and queue; no duplicate check. Gives them as they are queued.
+
+        One that is new gets a token, `after` becomes the wall-clock second it is `due` at, until which it
+        waits. A request with a token is another try of that one.
+        """
 
     async def claim(self, limit: int) -> list[Lease] | Finished:
         """Take up to `limit` requests that are due; waits until there are some, or the crawl is over."""
+
+    def next_due(self) -> float | None:
+        """The wall-clock second at which a claim would give something; None: not before something is committed."""
 
     async def commit(self, batch: Batch) -> Collection[int]:
         """Make a step durable; gives the tokens of leases this process no longer holds."""

@@ -126,10 +126,20 @@ def test_the_memo_changes_nothing(visits: list[Any], max_depth: int, small: bool
 
 
 def test_a_link_carries_its_page_and_nothing_of_an_earlier_life() -> None:
-    page = PAGE.replace(depth=3)
-    used = raw(url="http://a.example/u", counted=True, tries=2, hops=("http://a.example/h",), due=9.0, seed=True)
+    page = PAGE.replace(depth=3, token=17)
+    used = raw(
+        url="http://a.example/u",
+        token=9,
+        kills=1,
+        counted=True,
+        tries=2,
+        hops=("http://a.example/h",),
+        due=9.0,
+        seed=True,
+    )
     for request in Crawl().links(page, used, Follow(["/f"], page.url, used.replace(priority=7))):
-        assert (request.depth, request.parent, request.scope) == (4, page.fingerprint, "a.example")
+        assert (request.depth, request.parent, request.scope) == (4, 17, "a.example")
+        assert (request.token, request.kills) == (0, 0)
         assert (request.counted, request.tries, request.hops, request.due, request.seed) == (
             False,
             0,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from scraper.clock import Clock, FastClock
 from scraper.frontier.memory import MemoryStore
+from scraper.frontier.sqlite import SqliteStore
 from scraper.frontier.store import Batch, Finished, Lease, Recovered, Step, Store
 from scraper.outcome import End, Outcome, retry
 from scraper.reasons import Reason
@@ -19,8 +22,10 @@ from scraper.request import Request, raw
 
 MAX_WAIT = 600.0  # seconds
 FAST = 1000.0  # a minute in 60 ms
-STORES: dict[str, Callable[[Clock], Store]] = {
-    "memory": lambda clock: MemoryStore(clock, max_wait=MAX_WAIT),
+STORES: dict[str, Callable[[Clock, Path], Store]] = {
+    "memory": lambda clock, folder: MemoryStore(clock, max_wait=MAX_WAIT),
+    "sqlite": lambda clock, folder: SqliteStore(folder / "state.sqlite", clock, max_wait=MAX_WAIT),
+    "sqlite, power": lambda clock, folder: SqliteStore(folder / "p.sqlite", clock, max_wait=MAX_WAIT, power=True),
 }
 
 
@@ -31,9 +36,9 @@ def batch(outcomes: Iterable[Outcome] = (), added: Sequence[Request] = (), *, se
 
 
 @pytest.fixture(params=STORES)
-async def made(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Store, Clock]]:
+async def made(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, Clock]]:
     clock = FastClock(FAST)
-    store = STORES[request.param](clock)
+    store = STORES[request.param](clock, tmp_path)
     await store.open()
     async with asyncio.timeout(5):
         yield store, clock
@@ -64,9 +69,15 @@ async def claimed(store: Store, limit: int = 100) -> list[Request]:
     return [request for lease in lent for request in lease.requests]
 
 
-async def seeded(store: Store, *requests: Request) -> None:
-    store.add(requests)
-    await store.commit(batch(added=requests, seeds_done=True))
+async def seeded(store: Store, *requests: Request) -> list[Request]:
+    added = store.add(requests)
+    await store.commit(batch(added=added, seeds_done=True))
+    return added
+
+
+def plain(requests: Iterable[Request]) -> list[Request]:
+    """Requests as they were before a store gave them their tokens."""
+    return [request.replace(token=0) for request in requests]
 
 
 def marks(requests: Sequence[Request]) -> Counter[tuple[str, int]]:
@@ -83,8 +94,8 @@ async def settled(clock: Clock, seconds: float = 20.0) -> None:
 
 
 @pytest.mark.parametrize("name", STORES)
-async def test_a_new_store_has_nothing_to_tell(name: str) -> None:
-    store = STORES[name](Clock())
+async def test_a_new_store_has_nothing_to_tell(name: str, tmp_path: Path) -> None:
+    store = STORES[name](Clock(), tmp_path)
     assert await store.open() == Recovered()
     await store.close()
 
@@ -93,9 +104,9 @@ async def test_what_is_added_is_seen_and_can_be_claimed_once(store: Store) -> No
     store.add(pages(3))
     assert all(request.fingerprint in store.seen for request in pages(3))
     assert raw(url="http://h.example/9").fingerprint not in store.seen
-    assert await claimed(store) == pages(3)
+    assert plain(await claimed(store)) == pages(3)
     store.add(pages(1, "other.example"))
-    assert await claimed(store) == pages(1, "other.example")
+    assert plain(await claimed(store)) == pages(1, "other.example")
 
 
 async def test_a_lease_holds_requests_of_one_host_in_their_order(store: Store) -> None:
@@ -103,7 +114,7 @@ async def test_a_lease_holds_requests_of_one_host_in_their_order(store: Store) -
         store.add((a, b))
     lent = await store.claim(100)
     assert isinstance(lent, list)
-    assert {lease.host: list(lease.requests) for lease in lent} == {
+    assert {lease.host: plain(lease.requests) for lease in lent} == {
         "a.example": pages(5, "a.example"),
         "b.example": pages(5, "b.example"),
     }
@@ -115,8 +126,8 @@ async def test_no_more_is_lent_than_was_asked_for(store: Store) -> None:
     parts = [await claimed(store, 3) for _ in range(4)]
     assert [len(part) for part in parts] == [3, 3, 3, 2]
     everything = [request for part in parts for request in part]
-    assert [r for r in everything if r.host == "a.example"] == pages(7, "a.example")
-    assert [r for r in everything if r.host == "b.example"] == pages(4, "b.example")
+    assert plain(r for r in everything if r.host == "a.example") == pages(7, "a.example")
+    assert plain(r for r in everything if r.host == "b.example") == pages(4, "b.example")
 
 
 async def test_a_claim_waits_for_work_and_wakes_when_there_is_some(store: Store, clock: Clock) -> None:
@@ -126,7 +137,7 @@ async def test_a_claim_waits_for_work_and_wakes_when_there_is_some(store: Store,
     store.add(pages(1))
     lent = await claim
     assert isinstance(lent, list)
-    assert list(lent[0].requests) == pages(1)
+    assert plain(lent[0].requests) == pages(1)
 
 
 async def test_a_cancelled_claim_takes_nothing_along(store: Store, clock: Clock) -> None:
@@ -136,16 +147,16 @@ async def test_a_cancelled_claim_takes_nothing_along(store: Store, clock: Clock)
     with pytest.raises(asyncio.CancelledError):
         await claim
     store.add(pages(1))
-    assert await claimed(store) == pages(1)
+    assert plain(await claimed(store)) == pages(1)
 
 
 async def test_what_is_due_later_comes_at_its_time_and_in_its_order(store: Store, clock: Clock) -> None:
     start = clock.wall()
     late, later = raw(url="http://h.example/1", due=start + 30), raw(url="http://h.example/2", due=start + 60)
     await seeded(store, later, late)
-    assert await claimed(store) == [late]
+    assert plain(await claimed(store)) == [late]
     assert start + 30 <= clock.wall()
-    assert await claimed(store) == [later]
+    assert plain(await claimed(store)) == [later]
     assert start + 60 <= clock.wall()
 
 
@@ -160,13 +171,13 @@ async def test_what_is_due_sooner_wakes_a_claim_that_waits_for_what_is_due_later
     store.add((soon,))
     lent = await claim
     assert isinstance(lent, list)
-    assert list(lent[0].requests) == [soon]
+    assert plain(lent[0].requests) == [soon]
     assert clock.wall() < start + 400
 
 
 async def test_what_waits_does_not_hold_up_what_is_due(store: Store, clock: Clock) -> None:
     await seeded(store, raw(url="http://h.example/later", due=clock.wall() + 500), *pages(2))
-    assert await claimed(store) == pages(2)
+    assert plain(await claimed(store)) == pages(2)
 
 
 async def test_an_empty_crawl_is_finished_when_its_seeds_are(store: Store, clock: Clock) -> None:
@@ -190,8 +201,7 @@ async def test_it_is_finished_only_when_everything_is_committed(store: Store, cl
 
 
 async def test_it_is_not_finished_while_seeds_may_come(store: Store, clock: Clock) -> None:
-    store.add(pages(1))
-    await store.commit(batch(added=pages(1)))
+    await store.commit(batch(added=store.add(pages(1))))
     await store.commit(batch(outcomes=done(await claimed(store))))
     claim = asyncio.ensure_future(store.claim(10))
     await settled(clock)
@@ -209,8 +219,7 @@ async def test_seeds_stay_done(store: Store) -> None:
 async def test_links_are_work_before_their_page_is_committed(store: Store) -> None:
     await seeded(store, *pages(1))
     page = await claimed(store)
-    link = raw(url="http://h.example/link")
-    store.add((link,))
+    (link,) = store.add([raw(url="http://h.example/link")])
     assert await claimed(store) == [link]
     await store.commit(batch(outcomes=done(page), added=(link,)))
     await store.commit(batch(outcomes=done([link])))
@@ -220,9 +229,9 @@ async def test_links_are_work_before_their_page_is_committed(store: Store) -> No
 async def test_a_retry_is_the_same_request_once_more(store: Store, clock: Clock) -> None:
     await seeded(store, *pages(1))
     (request,) = await claimed(store)
-    again = request.replace(tries=1, due=clock.wall() + 60)
-    store.add((again,))
-    await store.commit(batch(outcomes=[retry(request, again.due, Reason.RESET)], added=(again,)))
+    (again,) = store.add([request.replace(tries=1, due=clock.wall() + 60)])
+    assert again.token == request.token
+    await store.commit(Batch(steps=[Step(retry(request, again.due, Reason.RESET), (again,))]))
     assert await claimed(store) == [again]
     assert clock.wall() >= again.due
     await store.commit(batch(outcomes=done([again], End.FAILED)))
@@ -232,8 +241,7 @@ async def test_a_retry_is_the_same_request_once_more(store: Store, clock: Clock)
 async def test_a_redirect_is_answered_when_its_target_is(store: Store, clock: Clock) -> None:
     await seeded(store, *pages(1))
     (request,) = await claimed(store)
-    target = raw(url="http://h.example/target", counted=True)
-    store.add((target,))
+    (target,) = store.add([raw(url="http://h.example/target", counted=True)])
     await store.commit(
         batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=target)], added=(target,))
     )
@@ -249,10 +257,9 @@ async def test_a_redirect_is_answered_when_its_target_is(store: Store, clock: Cl
 async def test_a_redirect_to_itself_is_another_visit(store: Store) -> None:
     await seeded(store, *pages(1))
     (request,) = await claimed(store)
-    store.add((request,))
-    await store.commit(
-        batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=request)], added=(request,))
-    )
+    (again,) = store.add([request.replace(token=0)])
+    assert again.token != request.token
+    await store.commit(batch(outcomes=[Outcome(request=request, end=End.REDIRECTED, target=again)], added=(again,)))
     await store.commit(batch(outcomes=done(await claimed(store))))
     assert await store.claim(10) == Finished()
 
@@ -271,7 +278,7 @@ async def test_it_ends_resumable_when_only_work_of_another_day_is_left(store: St
 async def test_it_waits_for_work_within_max_wait(store: Store, clock: Clock) -> None:
     soon = raw(url="http://h.example/soon", due=clock.wall() + MAX_WAIT / 4)
     await seeded(store, soon)
-    assert await claimed(store) == [soon]
+    assert plain(await claimed(store)) == [soon]
 
 
 async def test_a_process_that_keeps_up_loses_no_lease(store: Store) -> None:
@@ -279,7 +286,7 @@ async def test_a_process_that_keeps_up_loses_no_lease(store: Store) -> None:
     lent = await store.claim(10)
     assert isinstance(lent, list)
     assert not await store.renew([lease.token for lease in lent])
-    assert not await store.commit(batch(outcomes=done(pages(2))))
+    assert not await store.commit(batch(outcomes=done([r for lease in lent for r in lease.requests])))
 
 
 @settings(max_examples=30, deadline=None)
@@ -289,12 +296,15 @@ async def test_a_process_that_keeps_up_loses_no_lease(store: Store) -> None:
     st.integers(1, 7),
 )
 async def test_every_request_is_lent_as_often_as_it_was_added(
-    make: Callable[[Clock], Store], work: list[tuple[int, str]], limit: int
+    make: Callable[[Clock, Path], Store], work: list[tuple[int, str]], limit: int
 ) -> None:
-    store = make(FastClock(1e6))
+    with tempfile.TemporaryDirectory() as folder:
+        await _works_through(make(FastClock(1e6), Path(folder)), work, limit)
+
+
+async def _works_through(store: Store, work: list[tuple[int, str]], limit: int) -> None:
     await store.open()
-    store.add(pages(5))
-    await store.commit(batch(added=pages(5), seeds_done=True))
+    await seeded(store, *pages(5))
     added, lent, plan = marks(pages(5)), Counter[tuple[str, int]](), list(work)
     async with asyncio.timeout(5):
         while not isinstance(got := await store.claim(limit), Finished):
@@ -308,15 +318,21 @@ async def test_every_request_is_lent_as_often_as_it_was_added(
                     new.append(request.replace(tries=request.tries + 1))
                     outcomes.append(retry(request, 0.0, Reason.RESET))
                 elif end == "moved":
-                    new.append(request.replace(url=f"{request.url}-"))
+                    new.append(request.replace(url=f"{request.url}-", token=0, tries=0))
                     outcomes.append(Outcome(request=request, end=End.REDIRECTED, target=new[-1]))
                 else:
                     new.extend(
-                        request.replace(url=f"{request.url}/{i}") for i in range(number if end == "link" else 0)
+                        request.replace(url=f"{request.url}/{i}", token=0, tries=0)
+                        for i in range(number if end == "link" else 0)
                     )
                     outcomes.append(Outcome(request=request, end=End.DONE))
-            store.add(new)
             added += marks(new)
-            await store.commit(batch(outcomes=outcomes, added=new))
+            new = store.add(new)
+            steps = []
+            for outcome in outcomes:  # each with what it led to: the retry of a request belongs to its own outcome
+                tokens = {outcome.request.token} if outcome.end is End.RETRY else set[int]()
+                steps.append(Step(outcome, [r for r in new if r.token in tokens]))
+            rest = [r for r in new if r.token not in {o.request.token for o in outcomes if o.end is End.RETRY}]
+            await store.commit(Batch(steps=[Step(None, rest), *steps]))
     assert lent == added
     await store.close()

@@ -1,0 +1,147 @@
+"""The tables of a run's state, its versions, and how a file of an older one is brought up to date.
+
+`request` is only appended to. `queue` has what is still to be answered, `answer` what became of the others:
+a request is in exactly one of them. Times are wall-clock seconds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..errors import StoreError
+
+VERSION = 1
+CANONICAL = 1  # of the form of URLs that fingerprints are made of
+APPLICATION = 0x73637270  # "scrp", so that `file` and we know the file for what it is
+
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE host (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+-- id: the token; data: what else the request says, as JSON; via: the request that was redirected to it
+CREATE TABLE request (
+  id INTEGER PRIMARY KEY, fp INTEGER NOT NULL, host INTEGER NOT NULL, url TEXT NOT NULL,
+  parent INTEGER NOT NULL, via INTEGER NOT NULL, at REAL NOT NULL, data TEXT NOT NULL
+);
+-- lane: the host, or 0 for what waits for its time; rank: its order in the lane, lowest first
+CREATE TABLE queue (
+  id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, rank INTEGER NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL,
+  counted INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, kills INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX queue_order ON queue (lane, rank);
+CREATE TABLE answer (
+  id INTEGER PRIMARY KEY, end TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, status INTEGER NOT NULL,
+  at REAL NOT NULL, tries INTEGER NOT NULL, took REAL NOT NULL, wire INTEGER NOT NULL, size INTEGER NOT NULL,
+  items INTEGER NOT NULL, cut INTEGER NOT NULL, target INTEGER NOT NULL, place TEXT NOT NULL
+);
+-- tries that were followed by another one
+CREATE TABLE attempt (id INTEGER NOT NULL, at REAL NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
+  status INTEGER NOT NULL);
+CREATE TABLE fact (kind TEXT, key TEXT, data BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE TABLE position (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+"""
+# Version reached -> what brings the one before it there.
+STEPS: dict[int, str] = {}
+
+
+def connect(path: Path, *, power: bool = False) -> sqlite3.Connection:
+    """Open a run's state for its one writer, making or upgrading it. Raises StoreError."""
+    try:
+        base = sqlite3.connect(path, timeout=5.0, isolation_level=None, cached_statements=256)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    try:
+        _ready(base, path, power)
+    except sqlite3.Error as error:
+        base.close()
+        raise StoreError(trouble(path, error)) from error
+    except StoreError:
+        base.close()
+        raise
+    return base
+
+
+def look(path: Path) -> sqlite3.Connection:
+    """Open a run's state to read it, beside its writer if there is one. Raises StoreError."""
+    if not path.is_file():
+        raise StoreError(f"{path} is not there: this run kept no state (durability = none)")
+    try:
+        base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
+        _check(base, path)
+    except sqlite3.Error as error:
+        raise StoreError(trouble(path, error)) from error
+    return base
+
+
+def _ready(base: sqlite3.Connection, path: Path, power: bool) -> None:
+    new = not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    version = VERSION if new else _check(base, path)
+    base.execute("PRAGMA page_size = 4096")
+    base.execute("PRAGMA journal_mode = WAL")
+    base.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
+    base.execute("PRAGMA cache_size = -32768")  # KiB
+    base.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB
+    base.execute("PRAGMA temp_store = MEMORY")
+    if new:
+        _run(base, TABLES, VERSION)
+        return
+    for step in range(version + 1, VERSION + 1):
+        _run(base, STEPS[step], step)
+
+
+def _run(base: sqlite3.Connection, script: str, version: int) -> None:
+    """A whole version, or nothing of it."""
+    base.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(script):
+            base.execute(statement)
+        base.execute(f"PRAGMA application_id = {APPLICATION}")
+        base.execute(f"PRAGMA user_version = {version}")
+        if version == VERSION:
+            base.execute("INSERT OR IGNORE INTO meta VALUES ('canonical', ?)", (CANONICAL,))
+        base.execute("COMMIT")
+    except sqlite3.Error:
+        if base.in_transaction:
+            base.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    found, rest = [], ""
+    for line in script.splitlines():
+        rest += line + "\n"
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
+
+
+def _check(base: sqlite3.Connection, path: Path) -> int:
+    """The version of a file that is ours. Raises StoreError for any other file."""
+    ours = base.execute("PRAGMA application_id").fetchone()[0] == APPLICATION
+    version = int(base.execute("PRAGMA user_version").fetchone()[0])
+    if not ours:
+        raise StoreError(f"{path} is a database, but not the state of a run; move it away, or start with --fresh")
+    if version > VERSION:
+        raise StoreError(
+            f"{path} is of version {version}, this program knows versions up to {VERSION}: "
+            "go on with the program that made it, or start with --fresh"
+        )
+    canonical = base.execute("SELECT value FROM meta WHERE key = 'canonical'").fetchone()
+    if canonical is None or canonical[0] != CANONICAL:
+        raise StoreError(f"{path} has URLs in another form than this program makes; start with --fresh")
+    return version
+
+
+def trouble(path: Path, error: sqlite3.Error) -> str:
+    """What an error of SQLite's means for a run, and what to do."""
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return f"{path} is damaged ({error}); the items so far can still be exported, start anew with --fresh"
+    if code.startswith("SQLITE_FULL"):
+        return f"{path} cannot be written: {error}; make room on the disk and run the same command again"
+    if code.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return f"{path} cannot be written ({error}); the run goes on from its last commit once that is mended"
+    if code.startswith("SQLITE_BUSY"):
+        return f"{path} is locked by another program ({error}); close it and run the same command again"
+    return f"{path}: {error}"
