@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import re
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext, suppress
 from typing import Any
@@ -20,23 +19,22 @@ from .fetch.cookies import Jars
 from .fetch.guard import Guard
 from .fetch.http import Http
 from .fetch.stack import build
-from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder, RunInfo
+from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, Place, RunFolder, RunInfo
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
+from .identity import Identity
 from .logs import EventLog, kept_log
 from .outputs import Output
 from .outputs.follow import Follower
 from .outputs.journal import Journal, MemoryJournal
+from .outputs.registry import STDOUT
 from .reasons import Reason
 from .settings import HostRules, Settings
-from .spider import Spider, arguments
+from .spider import Spider
 from .stats import Stats
 from .url import canonical, netloc
 
 MEMORY_LAG = 10_000  # items
-SECRET_NAME = re.compile(r"pass|secret|token|api_?key|credential", re.IGNORECASE)
-USERINFO = re.compile(r"//[^/?#\s]*@")
-SECRET_SETTINGS = frozenset({"auth", "proxy", "headers", "hosts"})
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
 
@@ -135,29 +133,13 @@ class Run:
                 folder.discard()
 
     def _info(self, folder: RunFolder) -> RunInfo:
-        declared = arguments(type(self.spider))
-        given = {
-            name: "(not kept)" if argument.secret or SECRET_NAME.search(name) else getattr(self.spider, name)
-            for name, (_, argument) in declared.items()
-        }
-        return RunInfo(
-            run=folder.run,
-            spider=self.spider.name,
-            source=inspect.getsourcefile(type(self.spider)) or "",
-            arguments=_without_userinfo(msgspec.to_builtins(given, enc_hook=str)),
-            settings=self._told_settings(),
-            started=self._clock.wall(),
-            outputs=[name for name, _ in self._outputs],
-        )
-
-    def _told_settings(self) -> dict[str, Any]:
-        """The settings that differ from the defaults, without their secrets."""
-        default, shown = Settings(), {}
-        for name in Settings.__struct_fields__:
-            value = getattr(self.settings, name)
-            if value != getattr(default, name):
-                shown[name] = "(not kept)" if name in SECRET_SETTINGS else msgspec.to_builtins(value)
-        return shown
+        """run.json as it stands when the run was begun with care (see `resume.begin`), else a new one."""
+        if (folder.path / "run.json").is_file():
+            return folder.read()
+        info = Identity.of(self.spider, self.settings).info(folder.run, self._clock.wall())
+        info.pid = os.getpid()
+        info.outputs = [Place(name if name == STDOUT else os.path.abspath(name)) for name, _ in self._outputs]
+        return info
 
     def _close(self, folder: RunFolder, info: RunInfo, state: str, report: Report | None) -> None:
         info.state, info.ended, info.exit_code = state, self._clock.wall(), EXIT_CODES[state]
@@ -241,15 +223,6 @@ class Run:
             resumable=crawl.resumable,
             position=crawl.commit.position,
         )
-
-
-def _without_userinfo(value: Any) -> Any:
-    """Plain data without the `user:password@` of URLs in it."""
-    if isinstance(value, str):
-        return USERINFO.sub("//", value)
-    if isinstance(value, dict):
-        return {key: _without_userinfo(each) for key, each in value.items()}
-    return [_without_userinfo(each) for each in value] if isinstance(value, list) else value
 
 
 class _Followers:
