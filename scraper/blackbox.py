@@ -22,6 +22,7 @@ class BlackBox:
     """Two tokens in a file. Raises StoreError when it cannot be made."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         size = SLOT.size * SLOTS
         try:
             with path.open("a+b") as file:
@@ -42,6 +43,7 @@ class BlackBox:
 
     def close(self) -> None:
         """Nothing is worked on any more."""
-        with suppress(ValueError):
-            self._map[:] = bytes(len(self._map))
-            self._map.close()
+        self.clear()
+        self._map.close()
+        with suppress(OSError):
+            self._path.unlink()

@@ -87,7 +87,9 @@ class Crawl:
         )  # fmt: skip
         self.pages = Pages(spider, settings, note=lambda token: note(token, 0), alarm=alarm)
         self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
-        self.errands = Errands(self, self.gate, self.judge, settings, clock, self._open, self.handover.seeded)
+        self.errands = Errands(
+            self, self.gate, self.judge, self.stats, settings, clock, self._open, self.handover.seeded
+        )
         self.send = Send(
             fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.feed,
             self.errands.permit,

@@ -22,6 +22,7 @@ from .reasons import Reason
 from .request import Request, raw
 from .response import Response
 from .settings import Settings
+from .stats import Stats
 from .ticket import PREPARING
 
 MOST_KEPT = 1000  # reasons why a robots.txt could not be had
@@ -47,24 +48,24 @@ class Errands:
     """Fetches with a permit of their own. `read` makes a response readable for a spider."""
 
     def __init__(
-        self, line: Sender, gate: Gate, judge: Judge, settings: Settings, clock: Clock,
+        self, line: Sender, gate: Gate, judge: Judge, stats: Stats, settings: Settings, clock: Clock,
         read: Callable[[Response], Awaitable[Response]], seeded: Callable[[Request], None],
     ) -> None:  # fmt: skip
         self._line = line
         self._gate = gate
         self._judge = judge
+        self._stats = stats
         self._settings = settings
         self._clock = clock
         self._read = read
         self._seeded = seeded
         self.asking = 0  # robots.txt files on their way
-        self.fetches = 0  # asked for by callbacks
         self.unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
         self.product = robots.product_token(settings.user_agent)
 
     async def fetch(self, request: Request) -> Response:
         """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
-        self.fetches += 1
+        self._stats.own_fetches += 1
         if OPEN_PAGE.get() is None:  # `opened` or `login`: the spider's author names the place, as with a seed
             self._seeded(request)
         boarding = PREPARING.get()

@@ -29,8 +29,8 @@ ROWS = (
     ("run", "discover"),
     ("logs",),
     ("crawl",),
-    ("errand", "seeds", "handover", "send"),
-    ("judge", "page", "commit", "ticket"),
+    ("errand", "seeds", "handover", "send", "resume"),
+    ("judge", "page", "commit", "ticket", "identity"),
     ("spider", "stats", "folder"),
     ("frontier", "fetch", "parse", "outputs"),
     ("item", "outcome"),
@@ -39,7 +39,7 @@ ROWS = (
     ("settings", "events", "domains", "blackbox"),
     ("url",),
     ("errors", "convert"),
-    ("reasons", "clock", "quarantine"),
+    ("reasons", "clock", "quarantine", "lock"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 
