@@ -152,7 +152,9 @@ def test_a_folder_is_free_after_its_run(tmp_path: Path) -> None:
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     folder = begun(tmp_path)
-    info = RunInfo(run=folder.run, spider="shop", arguments={"shelf": "art"}, items=3, outputs=[Place("/x.jsonl", True)])
+    info = RunInfo(
+        run=folder.run, spider="shop", arguments={"shelf": "art"}, items=3, outputs=[Place("/x.jsonl", True)]
+    )
     folder.write(info)
     folder.write_stats({"items": 3})
     assert folder.read() == info
