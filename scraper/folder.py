@@ -235,7 +235,7 @@ class RunFolder:
             with suppress(OutputError):
                 self.write(self.before)
             self.before = None
-        if self.made:
+        elif self.made:
             self._remove()
         self.release()
 

@@ -187,6 +187,11 @@ def absolute(path: str, names: Mapping[str, str]) -> str:
     return path if path == STDOUT else os.path.abspath(expand(path, names))
 
 
+def resumable(folder: RunFolder, info: RunInfo) -> bool:
+    """Whether a run can be continued; one that a living process has cannot."""
+    return info.state not in ENDED and folder.state.is_file() and not folder.held()
+
+
 def joined(info: RunInfo, given: Iterable[Place]) -> list[Place]:
     """The outputs of a run that goes on: its own, but for standard output, and those given now.
 

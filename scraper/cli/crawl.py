@@ -22,7 +22,7 @@ from ..settings import Settings, from_pairs
 from ..spider import REQUIRED, Spider
 from ..spider import arguments as declared
 from . import options
-from .project import made, output_folder, settings_of, shown, spider_class
+from .project import made, output_folder, run_word, settings_of, spider_class
 from .words import count
 
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
@@ -144,8 +144,7 @@ def _made(kind: type[Spider], pairs: Sequence[str], info: RunInfo | None) -> Spi
 def _resume_command(order: Order, folder: RunFolder) -> str:
     """What to type to continue a run, from this folder."""
     word = f" {shlex.quote(order.word)}" if order.word else ""
-    run = str(shown(folder.path)) if order.root else folder.run
-    return f"scraper crawl{word} --resume {shlex.quote(run)}"
+    return f"scraper crawl{word} --resume {run_word(folder)}"
 
 
 def _check_start(spider: Spider) -> None:
