@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,20 +15,28 @@ from typing import Any
 import msgspec
 
 from .errors import OutputError, UsageError
+from .lock import Lock
+from .outputs.registry import STDOUT
 from .settings import near
 
-try:
-    import fcntl
-except ImportError:  # Windows: there a run that died looks like one that runs
-    fcntl = None  # type: ignore[assignment]
-
-SCHEMA = 1
+SCHEMA = 2
 RUNNING, FINISHED, FAILED, BROKE_RULE, INTERRUPTED = "running", "finished", "failed", "rule_broken", "interrupted"
 ENDED = frozenset({FINISHED, FAILED, BROKE_RULE})
 
 
+class Place(msgspec.Struct, frozen=True):
+    """An output of a run: its absolute path, or `-`; and whether it adds to what was there before the run."""
+
+    path: str
+    append: bool = False
+
+
 class RunInfo(msgspec.Struct, kw_only=True):
-    """What run.json says: which spider with what, when (wall-clock seconds), and how it stands."""
+    """What run.json says: which spider with what, when (wall-clock seconds), and how it stands.
+
+    `identity` and `digests` tell two crawls apart (see `scraper.identity`); `starts` counts the processes that
+    have worked on the run, `pid` is the last of them.
+    """
 
     run: str
     spider: str
@@ -42,7 +51,11 @@ class RunInfo(msgspec.Struct, kw_only=True):
     items: int = 0
     pages: int = 0
     failed: int = 0
-    outputs: list[str] = []
+    outputs: list[Place] = []
+    identity: str = ""
+    digests: dict[str, str] = {}
+    starts: int = 1
+    pid: int = 0
     schema: int = SCHEMA
 
 
@@ -52,6 +65,9 @@ class RunFolder:
     def __init__(self, path: Path, *, made_root: bool = False) -> None:
         self.path = path
         self.made_root = made_root  # the folder of all runs came to be with this one
+        self.made = False  # by this object
+        self.before: RunInfo | None = None  # what run.json said until this process went on with the run
+        self._lock = Lock(path)
 
     @classmethod
     def make(cls, root: Path, spider: str, started: float) -> RunFolder:
@@ -64,7 +80,23 @@ class RunFolder:
             _point(path.parent / "current", path.name)
         except OSError as error:
             raise UsageError(f"cannot make the run folder {path}: {error.strerror}") from error
-        return cls(path, made_root=new)
+        folder = cls(path, made_root=new)
+        folder.made = True
+        return folder
+
+    def reopen(self, info: RunInfo) -> None:
+        """Go on with this run, which is held and whose record is `info`; `current` points at it again."""
+        self.before = self.read()
+        info.state, info.ended, info.why, info.exit_code = RUNNING, 0.0, "", None
+        info.starts, info.pid, info.schema = info.starts + 1, os.getpid(), SCHEMA
+        self.write(info)
+        with suppress(OSError):  # a copy of a run may lie where no link can be made
+            _point(self.path.parent / "current", self.run)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this process goes on with what an earlier one began."""
+        return self.before is not None
 
     @property
     def run(self) -> str:
@@ -86,35 +118,61 @@ class RunFolder:
         """The log as JSON lines."""
         return self.path / "log.jsonl"
 
+    @property
+    def state(self) -> Path:
+        """The state of the crawl; without it a run cannot be continued."""
+        return self.path / "state.sqlite"
+
+    @property
+    def black_box(self) -> Path:
+        """What was being worked on, should the process die of it."""
+        return self.path / "inflight"
+
+    def cursor(self, name: str) -> Path:
+        """Where the cursor of an output is kept: one file for one place, however its path was written."""
+        if name == STDOUT:
+            return self.path / "outputs" / "stdout"
+        digest = hashlib.blake2b(os.fsencode(os.path.realpath(name)), digest_size=8)
+        return self.path / "outputs" / digest.hexdigest()
+
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Lock the folder for as long as the run lives: a lock ends with its process, however that ends."""
-        held = self._lock()
+        """Keep every other process out for as long as the run lives, as `take` does; it may be taken already."""
+        self.take()
         try:
             yield
         finally:
-            if held is not None:
-                os.close(held)
+            self.release()
+
+    def take(self) -> None:
+        """Lock the folder; a lock ends with its process, however that ends. Raises UsageError when it is held."""
+        try:
+            self._lock.take()
+        except BlockingIOError as error:
+            raise UsageError(self.busy()) from error
+        except OSError as error:
+            raise UsageError(f"{self.path} is not the folder of a run: {error.strerror}") from error
+
+    def release(self) -> None:
+        """Let other processes have the run."""
+        self._lock.release()
 
     def held(self) -> bool:
-        """Whether a living process holds the folder."""
-        if fcntl is None:
-            return self.read().state == RUNNING
-        held = self._lock()
-        if held is not None:
-            os.close(held)
-        return held is None
-
-    def _lock(self) -> int | None:
-        if fcntl is None:
-            return None
-        folder = os.open(self.path, os.O_RDONLY)
+        """Whether a living process holds the folder; where there are no locks, whether run.json says so."""
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # held by another, or a file system without locks
-            os.close(folder)
-            return None
-        return folder
+            taken = self._lock.taken()
+        except OSError:  # it has been deleted just now
+            return False
+        return self.read().state == RUNNING if taken is None else taken
+
+    def busy(self) -> str:
+        """That a living process has the run, and which."""
+        try:
+            pid = self.read().pid
+        except UsageError:
+            pid = 0
+        who = "this" if pid == os.getpid() else "another"
+        return f"run {self.run} is being crawled by {who} process" + (f" (pid {pid})" if pid else "")
 
     def write(self, info: RunInfo) -> None:
         """Replace run.json. Raises OutputError."""
@@ -125,9 +183,9 @@ class RunFolder:
         self._replace("stats.json", stats)
 
     def read(self) -> RunInfo:
-        """run.json. Raises UsageError when it is missing or not ours."""
+        """run.json, of this or an older version. Raises UsageError when it is missing, newer, or not ours."""
         try:
-            return msgspec.json.decode((self.path / "run.json").read_bytes(), type=RunInfo)
+            return _info((self.path / "run.json").read_bytes(), self.run)
         except OSError as error:
             raise UsageError(f"{self.path} is not the folder of a run: {error.strerror}") from error
         except msgspec.MsgspecError as error:
@@ -139,6 +197,15 @@ class RunFolder:
             return self.read().state in ENDED
         except UsageError:
             return False
+
+    def alive(self) -> float:
+        """The wall-clock second of its last sign of life: when one of its files was last written."""
+        at = 0.0
+        with suppress(OSError), os.scandir(self.path) as files:
+            for file in files:
+                with suppress(OSError):
+                    at = max(at, file.stat().st_mtime)
+        return at
 
     def read_stats(self) -> dict[str, Any]:
         """stats.json, {} when the run has none yet."""
@@ -163,7 +230,16 @@ class RunFolder:
             self._prune(keep)
 
     def discard(self) -> None:
-        """Take back a run in which nothing happened."""
+        """Take back a run in which nothing happened; one that had been begun before is left as it was."""
+        if self.before is not None:
+            with suppress(OutputError):
+                self.write(self.before)
+            self.before = None
+        elif self.made:
+            self._remove()
+        self.release()
+
+    def _remove(self) -> None:
         current = self.path.parent / "current"
         with suppress(OSError):
             if current.readlink().name == self.run:
@@ -177,7 +253,7 @@ class RunFolder:
     def _prune(self, keep: int) -> None:
         latest = _target(self.path.parent / "latest")
         others = (each for each in runs_of(self.path.parent) if each.run not in (self.run, latest))
-        ended = [each for each in others if each.ended()]
+        ended = [each for each in others if each.ended() and not each.held()]
         for old in ended[: max(0, len(ended) + 1 - keep)]:
             shutil.rmtree(old.path, ignore_errors=True)
 
@@ -190,6 +266,25 @@ class RunFolder:
             with suppress(OSError):
                 beside.unlink()
             raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
+
+
+def _info(data: bytes, run: str) -> RunInfo:
+    """A run's record. Raises UsageError when it is of a newer version, msgspec.MsgspecError when it is none."""
+    schema = msgspec.json.decode(data, type=_Version).schema
+    if schema > SCHEMA:
+        raise UsageError(
+            f"run {run} was made by a newer version of scraper (its record has schema {schema}, "
+            f"this version knows {SCHEMA}): use that version, or start anew with --fresh"
+        )
+    if schema == SCHEMA:
+        return msgspec.json.decode(data, type=RunInfo)
+    old = msgspec.json.decode(data, type=dict[str, Any])  # schema 1: outputs were paths alone
+    old["outputs"] = [{"path": path} for path in old.get("outputs", ())]
+    return msgspec.convert(old, RunInfo)
+
+
+class _Version(msgspec.Struct):
+    schema: int = 1
 
 
 def runs_of(folder: Path) -> list[RunFolder]:
