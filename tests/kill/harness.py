@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from scraper.testing.trial import Truth
@@ -38,7 +38,15 @@ COUNTED = {  # what holds a place under max_pages
 PATIENCE = 60.0  # seconds that one process may run
 SHOWN = 4  # differences shown of each sort
 
-Deaths = Callable[[random.Random, float], float]  # chance, share of the site that was seen -> seconds to live
+
+class Death(NamedTuple):
+    """When a process is killed: so many seconds after its first request, or else after its start."""
+
+    seconds: float
+    at_work: bool = False
+
+
+Deaths = Callable[[random.Random], Death]
 
 
 @dataclass
@@ -94,56 +102,47 @@ class Ordeal:
         )  # fmt: skip
 
     def once(
-        self, life: float | None = None, sign: int = signal.SIGKILL, env: Mapping[str, str] | None = None
+        self, death: Death | None = None, sign: int = signal.SIGKILL, env: Mapping[str, str] | None = None
     ) -> End:
-        """One process: ends by itself, or is sent the signal after `life` seconds. AssertionError when it hangs."""
+        """One process: ends by itself, or is sent the signal in due time. AssertionError when it hangs."""
         with self.folder.with_suffix(".log").open("a+b") as log:
-            start = log.seek(0, os.SEEK_END)
-            began = time.monotonic()
+            start, sent, began = log.seek(0, os.SEEK_END), self.site.sent, time.monotonic()
             process = self.begin(log, env)
-            hung = False
-            try:
-                process.wait(PATIENCE if life is None else life)
-            except subprocess.TimeoutExpired:
-                hung = life is None
-                os.killpg(process.pid, sign if life is not None else signal.SIGKILL)
-                try:
-                    process.wait(PATIENCE)
-                except subprocess.TimeoutExpired:
-                    hung = True
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-            lived = time.monotonic() - began
+            if death is not None:
+                ended = death.at_work and self._works(process, sent)
+                if not ended and not _ends(process, death.seconds):
+                    os.killpg(process.pid, sign)
+            hung = not _ends(process, PATIENCE)
+            if hung:
+                os.killpg(process.pid, signal.SIGKILL)
+            end = End(process.wait(), time.monotonic() - began, "")
             log.seek(start)
-            said = log.read().decode(errors="replace")
-        end = End(process.returncode, lived, said)
+            end.said = log.read().decode(errors="replace")
         self.ends.append(end)
-        assert not hung, f"it hung:\n{said[-3000:]}"
+        assert not hung, f"it hung:\n{end.said[-3000:]}"
         return end
 
+    def _works(self, process: subprocess.Popen[bytes], sent: int) -> bool:
+        """Wait until it has sent a request; true when it has ended."""
+        limit = time.monotonic() + PATIENCE
+        while self.site.sent == sent and time.monotonic() < limit:
+            if _ends(process, 0.01):
+                return True
+        return False
+
     def finish(
-        self,
-        chance: random.Random,
-        deaths: Deaths,
-        *,
-        sign: int = signal.SIGKILL,
-        most: int = 500,
+        self, chance: random.Random, deaths: Deaths, *, sign: int = signal.SIGKILL, most: int = 500,
         between: Callable[[], None] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Start and kill it until it ends by itself; `between` happens after each kill."""
         while True:
-            life = deaths(chance, self.seen()) if self.kills < most else None
-            end = self.once(life, sign)
+            end = self.once(deaths(chance) if self.kills < most else None, sign)
             if end.code == 0:
                 return
             asked = end.code == -sign or (sign != signal.SIGKILL and end.code == 130)
             assert asked, f"it ended with {end.code} by itself (process {len(self.ends)}):\n{end.said[-4000:]}"
             if between is not None:
                 between()
-
-    def seen(self) -> float:
-        """The share of the places that somebody has asked for."""
-        return self.site.places / len(self.site.trial.pages)
 
     # -- comparing ----------------------------------------------------------------------------------
 
@@ -284,11 +283,17 @@ def place(url: str) -> str:
     return f"{there.hostname}{there.path}"
 
 
-def spread(chance: random.Random, seen: float) -> float:
-    """Seconds to live: some die while they start, most at work, and at the end they die as it closes."""
+def spread(chance: random.Random) -> Death:
+    """Some die while they start or take up an earlier run, most at work, some later: at the end, as it closes."""
     dice = chance.random()
-    if dice < 0.15:
-        return chance.uniform(0.02, 0.4)
-    if seen > 0.97 and dice < 0.7:
-        return chance.uniform(0.3, 0.8)
-    return chance.uniform(0.35, 1.1)
+    if dice < 0.3:
+        return Death(chance.uniform(0.02, 0.6))
+    return Death(chance.uniform(0.0, 0.4) if dice < 0.8 else chance.uniform(0.4, 1.1), at_work=True)
+
+
+def _ends(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

@@ -14,7 +14,7 @@ import pytest
 from scraper.testing.trial_site import TrialProcess
 
 from .conftest import KILLS
-from .harness import Ordeal, spread
+from .harness import Death, Ordeal, spread
 
 
 def test_left_alone_it_brings_home_the_truth(trial: TrialProcess, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_interrupted_in_good_order_it_is_as_exact(
 ) -> None:
     trial.forget()
     ordeal = Ordeal(trial, tmp_path / "work", more=("-s", "grace=0.2"))
-    ordeal.finish(chance, lambda chance, seen: chance.uniform(0.45, 1.2), sign=signal.SIGTERM)
+    ordeal.finish(chance, lambda chance: Death(chance.uniform(0.0, 0.7), at_work=True), sign=signal.SIGTERM)
     print(ordeal.told())
     assert ordeal.faults() == []
 

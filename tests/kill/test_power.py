@@ -10,7 +10,7 @@ import pytest
 from scraper.testing.trial_site import TrialProcess
 
 from .disk import Disk
-from .harness import Ordeal
+from .harness import Death, Ordeal
 
 CUTS = 12  # losses of power in each test
 
@@ -27,7 +27,7 @@ def test_what_was_not_synced_may_be_lost(
     disk = Disk(folder, log)
     ordeal.finish(
         chance,
-        lambda chance, seen: chance.uniform(0.5, 1.3),
+        lambda chance: Death(chance.uniform(0.1, 0.8), at_work=True),
         most=CUTS,
         between=lambda: disk.lose(chance, everything=everything),
     )
