@@ -147,9 +147,14 @@ class Ordeal:
     # -- comparing ----------------------------------------------------------------------------------
 
     def runs(self) -> list[Path]:
-        """The run folders that hold anything, oldest first."""
-        found = self.folder.glob("output/trial/2*/run.json")
-        return [path.parent for path in sorted(found, key=lambda path: json.loads(path.read_bytes())["started"])]
+        """The run folders that can be read, oldest first."""
+        found = {path.parent: _json(path) for path in self.folder.glob("output/trial/2*/run.json")}
+        return sorted((path for path in found if found[path]), key=lambda path: found[path]["started"])
+
+    def broken_runs(self) -> list[str]:
+        """The run folders that cannot be read."""
+        found = self.folder.glob("output/trial/2*")
+        return [f"{path.name}/run.json is not to be read" for path in found if not _json(path / "run.json")]
 
     def ledger(self) -> Ledger | None:
         """What the last run's state says; None when it kept none."""
@@ -289,6 +294,15 @@ def spread(chance: random.Random) -> Death:
     if dice < 0.3:
         return Death(chance.uniform(0.02, 0.6))
     return Death(chance.uniform(0.0, 0.4) if dice < 0.8 else chance.uniform(0.4, 1.1), at_work=True)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """An object that a file holds; empty when it is not there or broken."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def _ends(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -32,6 +32,7 @@ def test_what_was_not_synced_may_be_lost(
         between=lambda: disk.lose(chance, everything=everything),
     )
     print(f"{ordeal.told()}, {disk.lost} operations lost")
-    assert ordeal.faults() == []
+    assert ordeal.faults() + ordeal.broken_runs() == []
+    assert len(ordeal.runs()) == 1
     disk.lose(chance, everything=True)
     assert ordeal.faults() == [], "after it had finished"
