@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from .blackbox import BlackBox
 from .clock import Clock
 from .crawl import Crawl
 from .errors import OutputError, UsageError, first
@@ -22,10 +23,12 @@ from .fetch.stack import build
 from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, Place, RunFolder, RunInfo
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
+from .frontier.sqlite import SqliteStore
+from .frontier.store import Recovered, Store
 from .identity import Identity
 from .logs import EventLog, kept_log
 from .outputs import Output
-from .outputs.follow import Follower
+from .outputs.follow import CursorFile, Follower
 from .outputs.journal import Journal, MemoryJournal
 from .outputs.registry import STDOUT
 from .reasons import Reason
@@ -95,6 +98,7 @@ class Run:
         self.rejected: Journal | MemoryJournal = Journal(folder.rejected) if folder else MemoryJournal()
         self.events = events or Events()
         self.started: list[Callable[[Crawl], None]] = []
+        self.resumed = Recovered()
         self.followers: list[Follower] = []
         self._outputs = outputs
         self._clock = clock or Clock()
@@ -112,7 +116,7 @@ class Run:
         info = self._info(folder)
         folder.write(info)
         self.events.listen(EventLog())
-        state, report = FAILED, None
+        state, report, why = FAILED, None, ""
         try:
             with kept_log(folder.log, folder.run, self.settings.log_level):
                 report = await self._execute()
@@ -124,11 +128,15 @@ class Run:
         except UsageError:
             state = ""  # nothing was sent
             raise
+        except Exception as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            state = INTERRUPTED if folder.state.is_file() else FAILED  # it goes on from its last commit
+            raise
         finally:
             if state:
                 # Without a report an error is on its way already, and it is the one to tell.
                 with suppress(OutputError) if report is None else nullcontext():
-                    self._close(folder, info, state, report)
+                    self._close(folder, info, state, why, report)
             else:
                 folder.discard()
 
@@ -141,8 +149,9 @@ class Run:
         info.outputs = [Place(name if name == STDOUT else os.path.abspath(name)) for name, _ in self._outputs]
         return info
 
-    def _close(self, folder: RunFolder, info: RunInfo, state: str, report: Report | None) -> None:
-        info.state, info.ended, info.exit_code = state, self._clock.wall(), EXIT_CODES[state]
+    def _close(self, folder: RunFolder, info: RunInfo, state: str, why: str, report: Report | None) -> None:
+        info.state, info.ended, info.why = state, self._clock.wall(), why
+        info.exit_code = EXIT_CODES[FAILED if why else state]
         if report is not None:
             info.why, info.items = report.why, report.stats.items
             info.pages, info.failed = report.stats.done, report.stats.failed
@@ -155,31 +164,52 @@ class Run:
         for proxy in _proxies(self.settings):
             guard.trust(netloc(proxy))
         async with AsyncExitStack() as rooms:
-            for journal in (self.journal, self.rejected):
-                await journal.open(0)
+            store, box = self._store(rooms)
+            recovered = await store.open(box.suspects if box else ())
+            rooms.push_async_callback(store.close)
+            if box:
+                box.clear()
+            self.resumed = recovered
+            for segment, journal in (("items", self.journal), ("rejected", self.rejected)):
+                await journal.open(recovered.positions.get(segment, 0))
                 rooms.push_async_callback(journal.close)
             http = await rooms.enter_async_context(Http(rules, guard, self._resolver))
+            jars = Jars()
             crawl = Crawl(
                 self.spider,
                 rules,
-                MemoryStore(self._clock, max_wait=self.settings.max_wait),
+                store,
+                recovered,
                 self.journal,
                 self.rejected,
-                build(http, rules, Jars(), self._clock),
+                build(http, rules, jars, self._clock),
+                jars,
                 clock=self._clock,
                 events=self.events,
                 trust=guard.trust,
+                note=box.note if box else _nowhere,
                 alarm=self._alarm,
             )
             self._follow(crawl)
             async with _Followers(self.followers, self.events) as following:
                 crawl.commit.told.append(following.begin)
+                if crawl.commit.position:
+                    following.begin(crawl.commit.position)
                 for tell in self.started:
                     tell(crawl)
                 await crawl.run()
                 report = self._report(crawl)
                 following.finished = report.state == FINISHED
         return self._with_outputs(report)
+
+    def _store(self, rooms: AsyncExitStack) -> tuple[Store, BlackBox | None]:
+        """Where the crawl's state is kept, and what tells which page a process died of."""
+        wait, level = self.settings.max_wait, self.settings.durability
+        if self.folder is None or level == "none":
+            return MemoryStore(self._clock, max_wait=wait), None
+        box = BlackBox(self.folder.black_box)
+        rooms.callback(box.close)
+        return SqliteStore(self.folder.state, self._clock, max_wait=wait, power=level == "power"), box
 
     def _with_outputs(self, report: Report) -> Report:
         """An output that failed fails the run, though the journal has everything."""
@@ -192,7 +222,11 @@ class Run:
 
     def _follow(self, crawl: Crawl) -> None:
         for name, output in self._outputs:
-            follower = Follower(self.journal, output, name=name, clock=self._clock)
+            kept = CursorFile(self.folder.cursor(name)) if self.folder else None
+            follower = Follower(
+                self.journal, output, name=name, clock=self._clock, committed=crawl.commit.position,
+                cursor=kept.load() if kept else None, save=kept.save if kept else None,
+            )  # fmt: skip
             self.followers.append(follower)
             crawl.commit.told.append(follower.notify)
             follower.moved.append(crawl.wake)
@@ -223,6 +257,10 @@ class Run:
             resumable=crawl.resumable,
             position=crawl.commit.position,
         )
+
+
+def _nowhere(token: int, slot: int) -> None:
+    """A crawl whose state dies with it has nobody to tell what it died of."""
 
 
 class _Followers:
