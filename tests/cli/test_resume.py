@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from scraper.cli.crawl import Order, Plan, prepared
 from scraper.errors import UsageError
 from scraper.folder import FINISHED, INTERRUPTED, RUNNING, Place, RunFolder, runs_of
 from scraper.testing.site import Site
-from tests.cli.command import FAST, scraper
+from tests.cli.command import FAST, begin, ended, scraper
 
 SPIDER = """
 from scraper import Spider, arg
@@ -93,6 +94,28 @@ async def test_the_same_command_goes_on_in_the_same_folder_with_all_outputs(
     assert len((tmp_path / f"{cut.run}.jsonl").read_text().splitlines()) == 1
     again = await scraper("crawl", "one.py", *FAST, cwd=tmp_path)
     assert (again.code, "continuing" in again.err, "starting" in again.err) == (0, False, False)
+
+
+async def test_a_killed_command_is_answered_by_its_next_start(tmp_path: Path) -> None:
+    body = "    def parse(self, response):\n        yield {'url': response.url}\n"
+    body += "        yield response.follow_all(css='a[href]')\n"
+    async with Site() as site:
+        paths = site.tree(pages=60, delay=0.02)
+        text = SPIDER.format(url=site.url()).partition("    def parse")[0] + body
+        (tmp_path / "one.py").write_text(text)
+        words = ("crawl", "one.py", *FAST, "-s", "per_host=1", "-s", "commit_every=0.05", "-o", "a.jsonl")
+        process = await begin(*words, cwd=tmp_path)
+        await site.until(lambda: len(site.hits) > 30)
+        both = await scraper(*words, cwd=tmp_path)
+        assert both.code == 2
+        assert f"is being crawled by another process (pid {process.pid}); --fresh starts" in both.err
+        process.kill()
+        await ended(process)
+        done = await scraper(*words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert re.match(r"continuing run \S+, which died \d+ s ago: \d+ answered, \d+ to go \(--fresh", done.err)
+    urls = [json.loads(line)["url"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert sorted(urls) == sorted(site.url(path) for path in paths)
 
 
 async def test_another_crawl_begins_beside_it_and_says_how_to_continue(
