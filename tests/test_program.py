@@ -185,7 +185,7 @@ async def test_a_run_folder_holds_everything_of_the_run(site: Site, tmp_path: Pa
     assert (tmp_path / "walk" / "latest").resolve() == result.folder
     assert not (tmp_path / "walk" / "current").exists()
     assert "read it" in (result.folder / "log.jsonl").read_text()
-    assert not any("s3cret" in path.read_text() for path in result.folder.iterdir())
+    assert not any(b"s3cret" in path.read_bytes() for path in result.folder.iterdir())
 
 
 # -- refused before anything is sent ----------------------------------------------------------------
