@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -170,13 +170,14 @@ def _made(
             raise UsageError(f"run {other.run} has just been begun, and left, by another process: try again")
         folder = RunFolder.make(root, identity.spider, now)
         folder.made_root = new
-        with ExitStack() as undo:
-            undo.callback(folder.discard)
+        try:
             folder.take()
             info = identity.info(folder.run, now)
             info.pid, info.outputs = os.getpid(), joined(info, places)
             folder.write(info)
-            undo.pop_all()
+        except BaseException:
+            folder.discard()
+            raise
     return folder
 
 
