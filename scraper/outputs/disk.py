@@ -88,3 +88,17 @@ def copy(old: BinaryIO, new: BinaryIO, size: int) -> None:
         while view:  # a raw file may take less than it is given
             view = view[new.write(view) :]
         size -= len(chunk)
+
+
+def put_in_place(raw: io.FileIO, part: Path, path: Path) -> None:
+    """Give a file its final name, safe from a loss of power."""
+    os.fsync(raw.fileno())
+    if not LOCKS:
+        raw.close()  # Windows replaces no open file; elsewhere the lock holds until it is done
+    os.replace(part, path)
+    if os.name == "posix":  # the new name is in the folder, which is a file of its own
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -118,7 +118,7 @@ async def test_a_table_that_names_a_column_twice_is_not_added_to(tmp_path: Path)
     path.write_bytes(b"a,a\r\n1,2\r\n")
     out = output(path, append=True)
     with pytest.raises(Exception, match="names a column twice"):
-        await out.open(None)
+        await out.open(None, 0)
     await out.close(finished=False)
 
 

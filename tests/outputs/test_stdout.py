@@ -16,9 +16,9 @@ from scraper.outputs.registry import open_output
 
 async def main():
     out = open_output("-", variables={})
-    await out.open(None)
+    await out.open(None, 0)
     await out.write([b'{"a":1}'] * COUNT)
-    assert await out.flush() == b"COUNT"
+    assert await out.flush(1) == b"COUNT"
     await out.close(finished=True)
     print("still open")
 
@@ -35,7 +35,7 @@ def test_items_are_json_lines_on_standard_output() -> None:
 async def test_a_reader_that_went_away_is_an_output_error() -> None:
     reading, writing = os.pipe()
     out = Stdout(writing)
-    await out.open(None)
+    await out.open(None, 0)
     os.close(reading)
     with pytest.raises(OutputError, match="closed by its reader"):
         await out.write([b"{}"])
@@ -45,13 +45,13 @@ async def test_a_reader_that_went_away_is_an_output_error() -> None:
 
 async def test_a_closed_descriptor_and_a_full_disk_are_output_errors() -> None:
     with pytest.raises(OutputError, match="Bad file descriptor"):
-        await Stdout(9999).open(None)
+        await Stdout(9999).open(None, 0)
     full = os.open("/dev/full", os.O_WRONLY)
     out = Stdout(full)
-    await out.open(b"12")
+    await out.open(b"12", 0)
     with pytest.raises(OutputError, match="No space left"):
         await out.write([b"{}"])
-    assert await out.flush() == b"12"
+    assert await out.flush(1) == b"12"
     await out.close(finished=False)
     os.close(full)
 
@@ -59,7 +59,7 @@ async def test_a_closed_descriptor_and_a_full_disk_are_output_errors() -> None:
 async def test_a_reader_that_stands_still_hangs_nothing_and_then_gets_everything() -> None:
     reading, writing = os.pipe()
     out = Stdout(writing)
-    await out.open(None)
+    await out.open(None, 0)
     lines = [b'{"n":%d}' % number for number in range(50_000)]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -72,7 +72,7 @@ async def test_a_reader_that_stands_still_hangs_nothing_and_then_gets_everything
         got += await asyncio.to_thread(os.read, reading, 1 << 20)
     await task
     assert got.split() == lines
-    assert await out.flush() == b"50000"
+    assert await out.flush(1) == b"50000"
     await out.close(finished=True)
     os.close(reading)
     os.close(writing)
