@@ -17,7 +17,7 @@ import msgspec
 
 ROWS = 100  # rows a statement: SQLite works without the interpreter's lock, and gets time to (measured)
 PLAIN = frozenset({str, float, bool, type(None)})
-EMPTY = "scraper_empty"  # the column of items without any field, until there is one
+EMPTY = "scraper_empty"  # the column of a table of items without any field; it becomes the first one
 ROWID = "_rowid_"  # SQLite's own name for a row's number; no field gets it
 MOST = 2**63
 
@@ -37,7 +37,8 @@ class Table:
         self._declared = columns
         self._ranges: list[tuple[int, int]] = []
         self._names: dict[str, str] = {}  # field -> column, in the table's order
-        self._taken: set[bytes] = set()
+        self._bare = False  # whether there is only the column EMPTY
+        self._taken: set[bytes] = set()  # columns, as SQLite compares them
         self._version = -1
 
     def load(self) -> None:
@@ -45,7 +46,8 @@ class Table:
         self._version = self._db.execute("PRAGMA schema_version").fetchone()[0]
         kinds = dict(self._db.execute("SELECT name, type FROM sqlite_master").fetchall())
         self._names.clear()
-        self._taken = {ROWID.encode()}
+        self._taken = {ROWID.encode(), EMPTY.encode()}
+        self._bare = False
         if "items" in kinds:
             self._read_columns(kinds["items"], renamed="scraper_columns" in kinds)
         found = None
@@ -74,9 +76,9 @@ class Table:
         items = _objects.decode(b"[" + b",".join(lines) + b"]")
         if items:
             self._widen(name for item in items for name in item)
-            if not self._names:
-                self._create(EMPTY)
-                self._names[EMPTY] = EMPTY
+            if not self._names and not self._bare:
+                self._create([EMPTY])
+                self._bare = True
             last = self._last()
             self._insert(items)
             self._note(last + 1, self._last())
@@ -102,34 +104,38 @@ class Table:
         ):
             raise ValueError("its table items is of another shape: columns without types or constraints are needed")
         fields = dict(self._db.execute("SELECT name, field FROM scraper_columns")) if renamed else {}
-        for column in columns:
-            self._names[fields.get(column[1], column[1])] = column[1]
-            self._taken.add(column[1].encode().lower())
+        names = [column[1] for column in columns]
+        self._bare = names == [EMPTY]
+        if not self._bare:
+            self._names = {fields.get(name, name): name for name in names}
+            self._taken.update(name.encode().lower() for name in names)
 
     def _widen(self, names: Iterable[str]) -> None:
         """A column for each field that has none; the first ones make the table."""
+        new: dict[str, str] = {}
         for name in names:
-            if name not in self._names:
-                column = self._free(name)
-                if not self._names:
-                    self._create(column)
-                elif list(self._names) == [EMPTY] and not self._filled():
-                    self._db.execute(f"ALTER TABLE items RENAME COLUMN {EMPTY} TO {quoted(column)}")
-                    self._names.clear()
-                else:
-                    self._db.execute(f"ALTER TABLE items ADD COLUMN {quoted(column)}")
-                if column != name:
-                    self._db.execute("INSERT INTO scraper_columns VALUES (?, ?)", (name, column))
-                self._names[name] = column
-                self._taken.add(column.encode().lower())
-                self._version = self._db.execute("PRAGMA schema_version").fetchone()[0]
+            if name not in self._names and name not in new:
+                new[name] = self._free(name)
+                self._taken.add(new[name].encode().lower())
+        if not new:
+            return
+        columns = [quoted(column) for column in new.values()]
+        if not self._names and not self._bare:
+            self._create(columns)
+        else:
+            if self._bare:
+                self._db.execute(f"ALTER TABLE items RENAME COLUMN {EMPTY} TO {columns.pop(0)}")
+            for column in columns:
+                self._db.execute(f"ALTER TABLE items ADD COLUMN {column}")
+        self._bare = False
+        others = [(name, column) for name, column in new.items() if name != column]
+        self._db.executemany("INSERT OR REPLACE INTO scraper_columns VALUES (?, ?)", others)
+        self._names |= new
+        self._version = self._db.execute("PRAGMA schema_version").fetchone()[0]
 
-    def _create(self, column: str) -> None:
+    def _create(self, columns: Sequence[str]) -> None:
         self._db.execute("DELETE FROM scraper_columns")
-        self._db.execute(f"CREATE TABLE items ({quoted(column)})")
-
-    def _filled(self) -> bool:
-        return self._db.execute(f"SELECT 1 FROM items WHERE {EMPTY} IS NOT NULL").fetchone() is not None
+        self._db.execute(f"CREATE TABLE items ({', '.join(columns)})")
 
     def _free(self, name: str) -> str:
         """The field's name, or one near it: SQLite takes `a` and `A` for one, and no NUL."""
@@ -141,8 +147,9 @@ class Table:
         return column
 
     def _insert(self, items: list[dict[str, Any]]) -> None:
-        names = list(self._names)
-        into = f"INSERT INTO items ({', '.join(map(quoted, self._names.values()))}) VALUES "
+        names = list(self._names or [EMPTY])
+        columns = self._names.values() or [EMPTY]
+        into = f"INSERT INTO items ({', '.join(map(quoted, columns))}) VALUES "
         row = f"({', '.join('?' * len(names))})"
         most = max(1, min(ROWS, self._db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(names)))
         for start in range(0, len(items), most):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.outputs.csv_table import CsvTable
+from scraper.outputs.follow import CursorFile, Follower
+from scraper.outputs.journal import Journal
 
 from .formats import output, written
 
@@ -120,6 +123,43 @@ async def test_a_table_that_names_a_column_twice_is_not_added_to(tmp_path: Path)
     with pytest.raises(Exception, match="names a column twice"):
         await out.open(None, 0)
     await out.close(finished=False)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("finished", [False, True])
+async def test_a_late_column_costs_no_replay_after_an_orderly_end(
+    tmp_path: Path, ending: str, finished: bool
+) -> None:
+    journal = Journal(tmp_path / "items.jsonl")
+    await journal.open(0)
+    middle = await journal.append(encoded([{"a": 'x "y"\n'}] * 2000 + [{"b": 2, "a": 1}]))
+    end = await journal.append(encoded([{"c": 3}, {"a": 4}]))
+    await journal.close()
+    kept = CursorFile(tmp_path / "cursor")
+    path = tmp_path / f"out{ending}"
+    first = Follower(journal, output(path), committed=middle, save=kept.save)
+    first.end(finished=finished)
+    await first.run()
+    cursor = kept.load()
+    second = Follower(Tail(journal, middle), output(path), cursor=cursor, committed=end, save=kept.save)
+    second.end(finished=True)
+    await second.run()
+    assert second.error is None
+    data = path.read_bytes()
+    found = rows(gzip.decompress(data) if ending == ".csv.gz" else data)
+    assert found == [["a", "b", "c"], *[['x "y"\n', "", ""]] * 2000, ["1", "2", ""], ["", "", "3"], ["4", "", ""]]
+
+
+class Tail:
+    """A journal of which the beginning must not be read again."""
+
+    def __init__(self, journal: Journal, start: int) -> None:
+        self.journal = journal
+        self.start = start
+
+    async def read(self, position: int, end: int) -> tuple[list[bytes], int]:
+        assert position >= self.start
+        return await self.journal.read(position, end)
 
 
 @given(
