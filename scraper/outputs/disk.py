@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import stat
@@ -22,6 +23,19 @@ else:
     LOCKS = True
 
 COPIED = 1024 * 1024  # bytes copied at once
+AGAIN = "run again or export the run"
+FULL = f"make room there, and {AGAIN}"
+CLOSED = f"allow writing there or give another path, and {AGAIN}"
+GONE = f"put the folder back, and {AGAIN}"
+ADVICE = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
+    errno.EACCES: CLOSED,
+    errno.EPERM: CLOSED,
+    errno.EROFS: CLOSED,
+    errno.ENOENT: GONE,
+}
 T = TypeVar("T")
 
 
@@ -39,11 +53,18 @@ async def whole(work: Awaitable[T]) -> T:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Turn the system's errors into OutputError, with the path and the reason."""
+    """Turn the system's errors into OutputError, with the path, the reason, and what to do where that is known."""
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
-        raise OutputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        advice = ADVICE.get(getattr(error, "errno", None) or 0, "")
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: {reason}{advice and '; '}{advice}") from error
+
+
+def removed(path: Path) -> OutputError:
+    """Somebody took away what is being written."""
+    return OutputError(f"{path} was removed while it was written; let it be, and {AGAIN}")
 
 
 def owned(path: Path) -> io.FileIO:

@@ -20,7 +20,7 @@ from aiofiles.threadpool import wrap
 
 from ..errors import OutputError
 from . import CursorLost
-from .disk import COPIED, copy, cut_at, named, owned, put_in_place, whole
+from .disk import COPIED, copy, cut_at, named, owned, put_in_place, removed, whole
 from .form import Form, Rewrite
 
 CHECKED = 4096  # bytes before a mark that are compared when the file is opened again
@@ -72,7 +72,7 @@ class Part:
         """Where the file can be cut back to."""
         await self._end_member()
         if os.fstat(self._handle.fileno()).st_nlink == 0:
-            raise OutputError(f"{self.part} was removed while it was written")
+            raise removed(self.part)
         return Mark(self.size, zlib.crc32(self._last[-CHECKED:]))
 
     async def cut(self, mark: Mark) -> None:

@@ -17,12 +17,18 @@ from pathlib import Path
 
 from ..errors import OutputError
 from . import CursorLost
-from .disk import LOCKS, cut_at, named, owned, put_in_place, whole
+from .disk import AGAIN, CLOSED, FULL, LOCKS, cut_at, named, owned, put_in_place, removed, whole
 from .sqlite_table import Table
 
 PATIENCE = 5.0  # seconds that another process may hold the lock
 BESIDE = ("-wal", "-shm", "-journal")
 CURSOR = b"the database knows"
+ADVICE = {
+    "SQLITE_FULL": FULL,
+    "SQLITE_READONLY": CLOSED,
+    "SQLITE_CANTOPEN": CLOSED,
+    "SQLITE_IOERR": f"look after the disk, and {AGAIN}",
+}
 
 
 class SqliteFile:
@@ -148,7 +154,7 @@ class SqliteFile:
         _, table = self._handles()
         with _named(self.place):
             if not self._is_there():
-                raise OutputError(f"{self.place} was removed while it was written")
+                raise removed(self.place)
             if self._held or position != table.position:
                 with self._transaction():
                     table.add(self._held, position)
@@ -220,9 +226,10 @@ def _named(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         kind = getattr(error, "sqlite_errorname", "")
         if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            raise OutputError(f"{path} is locked by another process") from error
+            raise OutputError(f"{path} is locked by another process; end that one, and {AGAIN}") from error
         if kind == "SQLITE_NOTADB":
             raise OutputError(f"{path} is not a SQLite database; give another path") from error
-        raise OutputError(f"{path}: {error}") from error
+        advice = next((text for beginning, text in ADVICE.items() if kind.startswith(beginning)), "")
+        raise OutputError(f"{path}: {error}{advice and '; '}{advice}") from error
     except ValueError as error:
         raise OutputError(f"cannot add to {path}: {error}") from error
