@@ -9,7 +9,7 @@ import os
 import stat
 import zlib
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -67,32 +67,37 @@ def removed(path: Path) -> OutputError:
     return OutputError(f"{path} was removed while it was written; let it be, and {AGAIN}")
 
 
-def owned(path: Path) -> io.FileIO:
-    """Open for writing without touching the content, made if need be, and kept from other processes."""
+def owned(path: Path, what: Path | None = None) -> io.FileIO:
+    """Open for writing without touching the content, made if need be, and kept from other processes.
+
+    `what` is what the file stands for, if not for itself.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666), "r+")
     try:
-        _lock(raw, path)
+        _lock(raw, path, what or path)
     except (OSError, OutputError):
         raw.close()
         raise
     return raw
 
 
-def _lock(raw: io.FileIO, path: Path) -> None:
+def _lock(raw: io.FileIO, path: Path, what: Path) -> None:
     """Held until the file is closed, which is after it got its final name."""
     opened = os.fstat(raw.fileno())
     if not LOCKS or not stat.S_ISREG(opened.st_mode):
         return
-    taken = f"{path} is being written by another run"
+    taken = f"{what} is being written by another run"
     try:
         fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OutputError(taken) from error
     except OSError:
         return  # a file system without locks
-    if not os.path.samestat(opened, os.stat(path)):
-        raise OutputError(taken)  # it has just been finished: what was opened is the result itself
+    with suppress(FileNotFoundError):
+        if os.path.samestat(opened, os.stat(path)):
+            return
+    raise OutputError(taken)  # it has just been finished: what was opened is the result itself
 
 
 def cut_at(raw: io.FileIO, size: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import OutputError
 from . import CursorLost
-from .disk import AGAIN, CLOSED, FULL, LOCKS, cut_at, named, owned, put_in_place, removed, whole
+from .disk import AGAIN, CLOSED, FULL, named, owned, put_in_place, removed, whole
 from .sqlite_table import Table
 
 PATIENCE = 5.0  # seconds that another process may hold the lock
@@ -56,7 +56,7 @@ class SqliteFile:
         self._held: list[bytes] = []
         self._db: sqlite3.Connection | None = None
         self._table: Table | None = None
-        self._lock: io.FileIO | None = None  # of PATH.part
+        self._lock: io.FileIO | None = None  # PATH.part-lock, one writer from the first look to the final name
         self._opened: os.stat_result | None = None
 
     async def open(self, cursor: bytes | None, committed: int) -> int | None:
@@ -105,9 +105,9 @@ class SqliteFile:
             table.begin()
 
     def _go_on(self, again: bool, committed: int) -> None:
-        self._lock = lock = owned(self.place)
+        self._lock = owned(self._lock_path, self.place)
         with suppress(sqlite3.Error, ValueError):  # whatever it is, it is ours, and the journal has all
-            if self._run and lock.seek(0, os.SEEK_END):
+            if self._run and self.place.exists():
                 self._connect()
                 if self._loaded(committed):
                     return
@@ -130,10 +130,9 @@ class SqliteFile:
         return table.known and table.position <= committed
 
     def _connect(self, source: Path | None = None) -> None:
-        """PATH.part is locked as every output is, so SQLite need not lock it; PATH it must."""
-        uri = self.place.as_uri() + ("?vfs=unix-none" if LOCKS and not self.append else "")
+        """Nobody reads PATH.part while it is written: a reader that leaves would take the log for its own."""
         self._db = db = sqlite3.connect(
-            uri, uri=True, timeout=self._patience, isolation_level=None, check_same_thread=False
+            self.place, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         self._table = Table(db, self._run, self._columns)
         if source is not None:
@@ -144,11 +143,9 @@ class SqliteFile:
                 db.execute(f"PRAGMA {pragma}")
 
     def _wipe(self) -> None:
-        """What a log left behind would be taken for the new file's own."""
-        for ending in BESIDE:
+        """Logs first: what they left behind would be taken for the new file's own."""
+        for ending in (*BESIDE, ""):
             Path(f"{self.place}{ending}").unlink(missing_ok=True)
-        if self._lock is not None:
-            cut_at(self._lock, 0)
 
     def _commit(self, position: int) -> None:
         _, table = self._handles()
@@ -161,7 +158,7 @@ class SqliteFile:
         self._held = []
 
     def _end(self, finished: bool) -> None:
-        db, lock, table = self._db, self._lock, self._table
+        db, table = self._db, self._table
         try:
             if finished and self._held and table is not None:
                 self._commit(table.position)
@@ -169,10 +166,11 @@ class SqliteFile:
                 if db is not None and not self.append:
                     db.execute("PRAGMA journal_mode=DELETE")
                 self._disconnect()
-                if finished and lock is not None:
-                    for ending in BESIDE:  # of what PATH was
-                        Path(f"{self.path}{ending}").unlink(missing_ok=True)
-                    put_in_place(lock, self.place, self.path)
+                if finished and not self.append:
+                    with io.FileIO(self.place, "r+") as raw:
+                        for ending in BESIDE:  # of what PATH was
+                            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+                        put_in_place(raw, self.place, self.path)
         finally:
             self._leave()
 
@@ -209,12 +207,18 @@ class SqliteFile:
         """Let go of everything; with `tidy` leave no empty file behind."""
         with suppress(sqlite3.Error):
             self._disconnect()
+        self._held = []
         lock, self._lock = self._lock, None
-        if lock is not None and not lock.closed:
+        if lock is not None:
             with suppress(OSError):
-                if tidy and lock.seek(0, os.SEEK_END) == 0:
+                if tidy and self.place.stat().st_size == 0:
                     self.place.unlink()
-                lock.close()
+            with suppress(OSError), lock:
+                self._lock_path.unlink()
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.place.with_name(self.place.name + "-lock")
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def read(path: Path, ending: str) -> list[Any]:
 
 def rows(path: Path, query: str = "SELECT * FROM items ORDER BY _rowid_") -> list[dict[str, Any]]:
     """What a query finds in a database, read by a connection of its own; nothing when there is no table."""
-    with closing(sqlite3.connect(path)) as db:
+    with closing(sqlite3.connect(path, timeout=0.2)) as db:
         db.row_factory = sqlite3.Row
         if query.startswith("SELECT * FROM items") and not db.execute("PRAGMA table_info(items)").fetchall():
             return []

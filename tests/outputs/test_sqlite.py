@@ -294,10 +294,41 @@ async def test_a_table_and_indexes_of_the_same_kind_are_added_to(tmp_path: Path)
         db.execute("CREATE UNIQUE INDEX by_n ON items (n)")
     await written(path, [encoded({"title": "x", "n": 1, "new": 2})], append=True)
     assert rows(path) == [{"n": 1, "title": "x", "new": 2}]
+    out = output(path, "r2", append=True)
+    await out.open(None, 0)
     with pytest.raises(OutputError, match=r"UNIQUE constraint failed: items\.n"):
-        await written(path, [encoded({"n": 5}, {"n": 1})], "r2", append=True)
+        await fill(out, encoded({"n": 5}, {"n": 1}))
+    await out.close(finished=False)
     assert len(rows(path)) == 1
     assert ("r2", 0, 0) in progress(path)
+
+
+async def test_a_part_that_is_being_written_is_nobody_elses(tmp_path: Path) -> None:
+    out = output(tmp_path / "out.db")
+    await out.open(None, 0)
+    await fill(out, lines(3))
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        rows(tmp_path / "out.db.part")
+    await fill(out, lines(3, 3), 2)
+    await out.close(finished=False)
+    assert len(rows(tmp_path / "out.db.part")) == 6
+    assert names(tmp_path) == ["out.db.part"]
+
+
+async def test_a_database_that_is_removed_while_it_is_added_to_gets_everything_the_next_time(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "out.db"
+    out = output(path, append=True)
+    await out.open(None, 0)
+    cursor = await fill(out, lines(3), 3)
+    path.unlink()
+    with pytest.raises(OutputError, match=r"out\.db was removed while it was written"):
+        await fill(out, lines(3, 3), 6)
+    await out.close(finished=False)
+    again = output(path, append=True)
+    assert await again.open(cursor, 6) == 0
+    await again.close(finished=False)
 
 
 LEAVING = """
