@@ -164,7 +164,9 @@ class SqliteFile:
                 self._commit(table.position)
             with _named(self.place):
                 if db is not None and not self.append:
-                    db.execute("PRAGMA journal_mode=DELETE")
+                    mode = db.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+                    if mode != "delete":
+                        raise OutputError(f"{self.place}: its log could not be taken in; {AGAIN}")
                 self._disconnect()
                 if finished and not self.append:
                     with io.FileIO(self.place, "r+") as raw:

@@ -92,7 +92,10 @@ class Table:
         for first, last in self._ranges:
             gone += self._db.execute(f"DELETE FROM items WHERE {ROWID} BETWEEN ? AND ?", (first, last)).rowcount
         if gone != self.items:
-            raise ValueError(f"{gone} rows are left of {self.items} that run {self._run} had added")
+            raise ValueError(
+                f"{gone} rows are left of {self.items} that run {self._run} had added, which have to be taken back; "
+                "export the run to a file of its own"
+            )
         self._ranges = []
         self.position = self.items = 0
         self._keep()

@@ -16,7 +16,9 @@ from scraper.outputs.csv_table import CsvTable
 from scraper.outputs.follow import CursorFile, Follower
 from scraper.outputs.journal import Journal
 
+from .disks import small_disk
 from .formats import output, written
+from .test_trouble import COUNT, Source, Trial, journal_of, numbers
 
 CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -150,11 +152,28 @@ async def test_a_late_column_costs_no_replay_after_an_orderly_end(
     assert found == [["a", "b", "c"], *[['x "y"\n', "", ""]] * 2000, ["1", "2", ""], ["", "", "3"], ["4", "", ""]]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+async def test_a_disk_without_room_for_the_wider_table_keeps_the_part_and_its_cursor(
+    tmp_path: Path, ending: str
+) -> None:
+    with small_disk(tmp_path / "disk", 6000) as folder:
+        trial = Trial(await journal_of(tmp_path, noise=200), folder / f"out{ending}")
+        ballast = folder / "ballast"
+        ballast.write_bytes(bytes((6000 - (1500 if ending == ".csv" else 750)) * 1024))
+        assert "No space left on device; make room there" in await trial.whole()
+        assert sorted(path.name for path in folder.glob("*")) == ["ballast", f"out{ending}.part"]
+        ballast.unlink()
+        trial.journal = Tail(trial.journal, trial.journal.position)  # nothing of it needs to be read again
+        assert await trial.whole() == ""
+        assert numbers(trial.path, ending) == list(range(COUNT))
+
+
 class Tail:
     """A journal of which the beginning must not be read again."""
 
-    def __init__(self, journal: Journal, start: int) -> None:
+    def __init__(self, journal: Source, start: int) -> None:
         self.journal = journal
+        self.position = journal.position
         self.start = start
 
     async def read(self, position: int, end: int) -> tuple[list[bytes], int]:

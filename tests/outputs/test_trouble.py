@@ -9,10 +9,11 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
+from scraper.outputs import Followed
 from scraper.outputs.follow import CursorFile, Follower
 from scraper.outputs.journal import Journal
 
@@ -39,11 +40,18 @@ async def journal_of(folder: Path, noise: int = 40) -> Journal:
     return journal
 
 
+class Source(Followed, Protocol):
+    """A journal, or what stands for one."""
+
+    position: int
+
+
 class Trial:
     """A follower of two halves, with trouble in between."""
 
     def __init__(self, journal: Journal, path: Path) -> None:
-        self.journal = journal
+        self.journal: Source = journal
+        self.place = journal.path
         self.path = path
         self.part = path.with_name(path.name + ".part")
         self.kept = CursorFile(journal.path.with_name("cursor"))
@@ -56,7 +64,7 @@ class Trial:
 
     async def half(self, trouble: Callable[[], object]) -> str:
         """What the follower says after its output was troubled."""
-        data = self.journal.path.read_bytes()
+        data = self.place.read_bytes()
         follower = self.follower(data.index(b"\n", len(data) * 2 // 3) + 1)
         async with asyncio.TaskGroup() as group:
             group.create_task(follower.run())
