@@ -93,7 +93,7 @@ class Table:
             gone += self._db.execute(f"DELETE FROM items WHERE {ROWID} BETWEEN ? AND ?", (first, last)).rowcount
         if gone != self.items:
             raise ValueError(
-                f"{gone} rows are left of {self.items} that run {self._run} had added, which have to be taken back; "
+                f"{gone} rows are left of {self.items} that run {self._run} had added and now takes back; "
                 "export the run to a file of its own"
             )
         self._ranges = []
