@@ -30,7 +30,7 @@ from .readers import Items
 
 ROOT = Path(__file__).parents[2]
 SPIDER = Path(__file__).with_name("spider.py")
-OUTPUTS = ("a.jsonl", "b.csv", "c.json", "d.xml", "e.jsonl.gz")
+OUTPUTS = ("a.jsonl", "b.csv", "c.json", "d.xml", "e.jsonl.gz", "f.sqlite")
 COUNTED = {  # what holds a place under max_pages
     ("done", "ok"), ("failed", "status"), ("failed", "callback_error"), ("failed", "unknown"),
     ("dropped", "skipped"),
