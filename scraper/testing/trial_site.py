@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -150,6 +151,7 @@ class TrialProcess:
 
 
 async def _serve(trial: Trial, port: int) -> None:
+    logging.getLogger("aiohttp.server").disabled = True  # clients that are killed are no errors here
     loop = asyncio.get_running_loop()
     orders = asyncio.StreamReader()
     pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)

@@ -12,7 +12,7 @@ from scraper.testing.trial_site import TrialProcess
 from .disk import Disk
 from .harness import Death, Ordeal
 
-CUTS = 12  # losses of power in each test
+CUTS = 8  # losses of power in each test
 
 
 @pytest.mark.parametrize("everything", [True, False], ids=["all", "some"])

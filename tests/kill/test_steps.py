@@ -20,7 +20,7 @@ from scraper.testing.trial_site import TrialProcess
 from .disk import Operation, operations
 from .harness import Ordeal
 
-FIRST, EVERY = 40, 7  # in the suite: the first ones, then one of so many
+FIRST, EVERY = 10, 25  # in the suite: the first ones, one of so many, and the first and last of each sort
 ERRORS = {"disk full": (errno.ENOSPC, "1"), "i/o error": (errno.EIO, "0")}
 WORDS = {
     "disk full": r"No space left on device|database or disk is full|disk I/O error",
@@ -38,11 +38,19 @@ def _operations(site: TrialProcess, shim: Path, folder: Path) -> list[Operation]
     """What a crawl does that nothing disturbs."""
     ordeal = Ordeal(site, folder)
     assert ordeal.once(env=_environment(shim, folder)).code == 0, ordeal.ends[-1].said
-    return [each for each, _ in operations(folder.with_suffix(".ops")) if each.what in COUNTED]
+    return [each for each, _ in operations(folder.with_suffix(".ops")) if each.what in COUNTED and each.number]
 
 
-def _chosen(number: int, every: bool) -> Sequence[int]:
-    return [k for k in range(1, number + 1) if every or k <= FIRST or k % EVERY == 0]
+def _chosen(known: Sequence[Operation], every: bool, turn: int) -> list[int]:
+    """Numbers of operations; each is tried with one of the errors, or with `every` all are with both."""
+    if every:
+        return [each.number for each in known]
+    chosen = {each.number for each in known if each.number <= FIRST or each.number % EVERY == 0}
+    sorts: dict[tuple[str, str], list[int]] = {}
+    for each in known:
+        sorts.setdefault((each.what, Path(each.path).name), []).append(each.number)
+    chosen.update(number for numbers in sorts.values() for number in (numbers[0], numbers[-1]))
+    return sorted(chosen)[turn :: len(ERRORS)]
 
 
 @pytest.mark.timeout(0)
@@ -51,7 +59,7 @@ def test_whichever_operation_fails_it_says_so_and_the_next_start_is_exact(
     small: list[TrialProcess], tmp_path: Path, shim: Path, request: pytest.FixtureRequest, how: str
 ) -> None:
     known = _operations(small[0], shim, tmp_path / "calm")
-    numbers = _chosen(len(known), request.config.getoption("--every", False))
+    numbers = _chosen(known, request.config.getoption("--every", False), list(ERRORS).index(how))
     free: SimpleQueue[TrialProcess] = SimpleQueue()
     for site in small:
         free.put(site)
@@ -93,11 +101,7 @@ def _tried(site: TrialProcess, folder: Path, shim: Path, k: int, how: str) -> It
     if again.code:
         yield f"{at}: the next start ended with {again.code}: {again.said.strip()[-600:]}"
     else:
-        truth = site.trial.truth().items
-        for post, items in site.trial.truth().posts.items():
-            if f"{post} " in again.said and "unknown" in again.said:
-                truth -= items
-        yield from (f"{at}: after the next start: {each}" for each in ordeal.item_faults(truth))
+        yield from (f"{at}: after the next start: {each}" for each in ordeal.faults())
 
 
 def _under_final_names(ordeal: Ordeal) -> Iterator[str]:
