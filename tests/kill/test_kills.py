@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import random
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from scraper.testing.trial import HOSTS
 from scraper.testing.trial_site import TrialProcess
 
 from .conftest import KILLS
@@ -62,3 +64,21 @@ def test_a_limit_is_exact_across_kills(
     ordeal.finish(chance, spread, most=FEW)
     print(ordeal.told())
     assert ordeal.limited_faults(**{setting: 400}) == []
+
+
+def test_the_delay_of_a_host_holds_from_one_process_to_the_next(
+    small: list[TrialProcess], tmp_path: Path, chance: random.Random
+) -> None:
+    site, delay = small[0], 0.8
+    site.forget()
+    ordeal = Ordeal(site, tmp_path / "work", more=("-s", f"delay={delay}", "-s", "max_pages=8"))
+    ordeal.finish(chance, lambda chance: Death(chance.uniform(0.1, 1.2), at_work=True), most=3)
+    gaps = [gap for host in HOSTS for gap in spacing_of(site, host)]
+    print(f"{ordeal.told()}, least gap {min(gaps):.3f} s")
+    assert min(gaps) >= delay - 0.02  # as the server sees it
+
+
+def spacing_of(site: TrialProcess, host: str) -> list[float]:
+    """Seconds between the visits of a host."""
+    times = [at for at, _, place, _ in site.visits if place.startswith(f"{host}/")]
+    return [later - earlier for earlier, later in pairwise(sorted(times))]
