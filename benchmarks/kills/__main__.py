@@ -44,15 +44,20 @@ class Contender:
 
 @dataclass(frozen=True)
 class Score:
-    """What came of it. Pages are those that should give items; `seconds` are of all processes."""
+    """What came of it. Pages are those that should give items, `in_doubt` those of the missing ones that a POST asks
+    for; `posts_twice` are those that the server was sent more than once, `sent` all it got; `seconds` are of all
+    processes.
+    """
 
     contender: str
     kills: int
     pages_missing: int
+    in_doubt: int
     pages_repeated: int
     items_missing: int
     items_repeated: int
     items_broken: int
+    posts_twice: int
     exit_code: int
     seconds: float
     sent: int
@@ -147,18 +152,21 @@ def _process(command: list[str], site: TrialProcess, folder: Path, life: float |
 def _score(
     name: str, site: TrialProcess, kills: int, held: list[dict[str, object]], code: int, seconds: float
 ) -> Score:
-    truth = site.trial.truth().items
+    truth = site.trial.truth()
     items = Counter(json.dumps(item, sort_keys=True, ensure_ascii=False) for item in held if item)
-    wanted = {str(json.loads(line)["page"]) for line in truth}
+    sent = Counter(place for _, method, place, _ in site.visits if method == "POST")
+    wanted = {str(json.loads(line)["page"]) for line in truth.items}
     there = {str(item.get("page")) for item in held if item}
     return Score(
         contender=name,
         kills=kills,
         pages_missing=len(wanted - there),
+        in_doubt=len((wanted - there) & truth.posts.keys()),
         pages_repeated=len({json.loads(line)["page"] for line, number in items.items() if number > 1}),
-        items_missing=sum((truth - items).values()),
+        items_missing=sum((truth.items - items).values()),
         items_repeated=sum(number - 1 for number in items.values() if number > 1),
-        items_broken=sum(not item for item in held) + sum(line not in truth for line in items),
+        items_broken=sum(not item for item in held) + sum(line not in truth.items for line in items),
+        posts_twice=sum(sent[place] > 1 for place in truth.posts),
         exit_code=code,
         seconds=round(seconds, 1),
         sent=site.sent,
@@ -206,7 +214,7 @@ def main() -> int:
 
 
 def _row(*cells: object) -> str:
-    return f"{cells[0]:10}" + "".join(f"{cell!s:>16}" for cell in cells[1:])
+    return f"{cells[0]:10}" + "".join(f"{cell!s:>15}" for cell in cells[1:])
 
 
 if __name__ == "__main__":
