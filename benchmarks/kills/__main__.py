@@ -44,8 +44,9 @@ class Contender:
 
 @dataclass(frozen=True)
 class Score:
-    """What came of it. Pages are those that should give items, `in_doubt` those of the missing ones that a POST asks
-    for; `posts_twice` are those that the server was sent more than once, `sent` all it got; `seconds` are of all
+    """What came of it. Pages are those that should give items, `in_doubt` those of the missing ones that a POST is
+    sent to;
+    `posts_twice` are those that the server was sent more than once, `sent` all it got; `seconds` are of all
     processes.
     """
 
