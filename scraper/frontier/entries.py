@@ -50,7 +50,7 @@ class Selection(msgspec.Struct, frozen=True):
         elif self.state == QUEUED:
             parts = ["q.id IS NOT NULL"]
         elif self.state == WAITING:
-            parts, values = ["q.lane = 0 AND q.due > ?"], [now]
+            parts, values = ["+q.lane = 0 AND q.due > ?"], [now]  # "+": in the order of tokens, whatever indexes there are
         for name, value in (("a.reason", self.reason), ("a.status", self.status)):
             if value:
                 parts.append(f"{name} = ?")
