@@ -13,7 +13,7 @@ from typing import Protocol
 
 from .clock import Clock
 from .events import Committed, Events
-from .frontier.store import Batch, Step, Store
+from .frontier.store import Batch, Facts, Step, Store
 from .outcome import Outcome
 from .request import Request
 
@@ -27,16 +27,28 @@ class Journal(Protocol):
     async def append(self, lines: Sequence[bytes]) -> int:
         """Write lines at the end; gives the new length in bytes."""
 
+    async def sync(self) -> None:
+        """Force what was written to the disk."""
+
+    @property
+    def position(self) -> int:
+        """Its length in bytes."""
+
 
 class Commit:
-    """Gathers outcomes in the order they were accepted. `every` is in seconds."""
+    """Gathers outcomes in the order they were accepted. `every` is in seconds.
+
+    `facts` gives what else has changed; with `power` the journals are on the disk before the outcomes are.
+    """
 
     def __init__(
-        self, store: Store, journal: Journal, rejected: Journal, clock: Clock, events: Events, *, every: float
-    ) -> None:
-        self.position = 0
+        self, store: Store, journal: Journal, rejected: Journal, facts: Callable[[], Facts], clock: Clock,
+        events: Events, *, every: float, power: bool = False,
+    ) -> None:  # fmt: skip
+        self.position = journal.position
+        self._facts = facts
+        self._power = power
         self._rejected = rejected
-        self._bad_position = 0
         self._bad_lines: list[bytes] = []
         self._store = store
         self._journal = journal
@@ -46,7 +58,9 @@ class Commit:
         self._steps: list[Step] = []
         self._lines: list[bytes] = []
         self._bytes = 0
-        self._seeds_done = False
+        self.seeds_done = False
+        self._started: dict[int, bool] = {}
+        self._awaited: list[asyncio.Future[None]] = []
         self._first = asyncio.Event()  # something waits to be committed
         self._now = asyncio.Event()  # and should not wait longer
         self._finishing = False
@@ -55,6 +69,7 @@ class Commit:
     def add(self, outcome: Outcome, added: Sequence[Request]) -> None:
         """Take an outcome and what it led to into the next batch."""
         self._steps.append(Step(outcome, added))
+        self._started.pop(outcome.request.token, None)
         if outcome.rejected:
             self._bad_lines.extend(outcome.rejected)
         if outcome.items:
@@ -68,7 +83,21 @@ class Commit:
         """Take seeds into the next batch; `done` when there are no more."""
         if added:
             self._steps.append(Step(None, added))
-        self._seeds_done = self._seeds_done or done
+        self.seeds_done = self.seeds_done or done
+        self._first.set()
+
+    async def start(self, token: int) -> None:
+        """An unsafe request is about to be sent: wait until that is durable."""
+        self._started[token] = True
+        done = asyncio.get_running_loop().create_future()
+        self._awaited.append(done)
+        self._first.set()
+        self._now.set()
+        await done
+
+    def unstart(self, token: int) -> None:
+        """It was not sent after all."""
+        self._started[token] = False
         self._first.set()
 
     def hurry(self) -> None:
@@ -93,16 +122,25 @@ class Commit:
         steps, self._steps = self._steps, []
         lines, self._lines = self._lines, []
         bad, self._bad_lines = self._bad_lines, []
-        done = self._seeds_done
+        started, self._started = self._started, {}
+        awaited, self._awaited = self._awaited, []
+        done = self.seeds_done
+        facts = self._facts()
         self._bytes = 0
         self._first.clear()
         self._now.clear()
-        if lines:
-            self.position = await self._journal.append(lines)
-        if bad:
-            self._bad_position = await self._rejected.append(bad)
-        positions = {"items": self.position, "rejected": self._bad_position}
-        await self._store.commit(Batch(steps=steps, positions=positions, seeds_done=done))
+        for journal, new in ((self._journal, lines), (self._rejected, bad)):
+            if new:
+                await journal.append(new)
+                if self._power:
+                    await journal.sync()
+        self.position = self._journal.position
+        positions = {"items": self.position, "rejected": self._rejected.position}
+        batch = Batch(steps=steps, started=started, positions=positions, facts=facts, seeds_done=done)
+        await self._store.commit(batch)
+        for future in awaited:
+            if not future.done():
+                future.set_result(None)
         if lines:
             for tell in self.told:
                 tell(self.position)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,34 +17,36 @@ from .commit import Commit, Journal
 from .errand import Errands
 from .errors import FetchError, NotNow, UsageError, first
 from .events import Events
-from .fetch.departure import DEPARTURE
+from .fetch.cookies import Jars
 from .frontier.gate import Gate
 from .frontier.host import Permit
 from .frontier.intake import Intake
 from .frontier.limits import Limits
 from .frontier.scope import Scope
-from .frontier.store import Finished, Store
-from .judge import OVERLOAD, Judge
+from .frontier.store import Finished, Recovered, Store
+from .handover import Handover
+from .judge import Judge
 from .outcome import End, Outcome, refused
 from .page import Pages
 from .parse.reader import Reader, large, prepare
+from .quarantine import Quarantine
 from .reasons import Reason
 from .request import Request
 from .response import Response
 from .seeds import Seeds
+from .send import Fetch, Send
 from .settings import HostRules
 from .spider import Spider
 from .stats import Stats, ended
-from .ticket import PREPARING, Ticket
 from .url import origin
 
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
-Fetch = Callable[[Request], Awaitable[Response]]
 
 
 class Crawl:
     """One run of one spider. `fetch` is the whole stack, `trust` hears of the seeds' hosts. Times are seconds.
 
+    `store` is open, `recovered` is what it told; `note` hears which request is worked on (token, slot).
     After `run`: `why` says how it ended ("finished", a limit's name, "interrupted", ...), `resumable` whether
     work is left, `seeds.broken` what the spider's own code outside of pages raised.
     """
@@ -54,13 +56,16 @@ class Crawl:
         spider: Spider,
         rules: HostRules,
         store: Store,
+        recovered: Recovered,
         journal: Journal,
         rejected: Journal,
         fetch: Fetch,
+        jars: Jars,
         *,
         clock: Clock,
         events: Events,
         trust: Callable[[str], None],
+        note: Callable[[int, int], None],
         alarm: bool = False,
     ) -> None:
         settings = rules.settings
@@ -75,19 +80,27 @@ class Crawl:
         self.gate = Gate(rules, self.limits)
         self.intake = Intake(Scope.of(settings, spider.allowed_domains), settings, store.seen)
         self.judge = Judge(settings, self.gate, self.intake, clock, events, random.random)
-        self.commit = Commit(store, journal, rejected, clock, events, every=settings.commit_every)
-        self.pages = Pages(spider, settings, alarm=alarm)
+        self.handover = Handover(self.gate, self.limits, self.stats, self.intake, jars, rules, clock, trust)
+        self.commit = Commit(
+            store, journal, rejected, self.handover.facts, clock, events,
+            every=settings.commit_every, power=settings.durability == "power",
+        )  # fmt: skip
+        self.pages = Pages(spider, settings, note=lambda token: note(token, 0), alarm=alarm)
         self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
-        self.errands = Errands(self, self.gate, self.judge, settings, clock, self._open)
-        self._rules = rules
+        self.errands = Errands(
+            self, self.gate, self.judge, self.stats, settings, clock, self._open, self.handover.seeded
+        )
+        self.send = Send(
+            fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.feed,
+            self.errands.permit,
+        )  # fmt: skip
+        self.recovered = recovered
         self._store = store
-        self._fetch = fetch
         self._clock = clock
-        self._trust = trust
+        self._note = note
         self._reader = Reader(nofollow=settings.nofollow, max_links=settings.max_links)
         # One thread of its own: pages that are slow to parse hold up neither file writes nor name look-ups.
         self._parser = ThreadPoolExecutor(1, "parse")
-        self._prepares = type(spider).prepare is not Spider.prepare
         self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
         self._group: asyncio.TaskGroup
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +111,7 @@ class Crawl:
         self._taking = True  # new pages are admitted
         self._workers = 0
         self._open_pages = 0  # permits in the hands of workers, not answered yet
+        self.quarantine = Quarantine(lambda: self._open_pages)
         self._lent = 0  # workers whose page waits for a fetch of its own
 
     # -- begin and end ------------------------------------------------------------------------------
@@ -107,7 +121,8 @@ class Crawl:
         if self.spider._line is not None:
             raise UsageError(f"this spider {self.spider.name!r} is being crawled already; make another one")
         self.spider._line = self.errands
-        await self._store.open()
+        if self.recovered.resumed:
+            self.handover.restore(self.recovered)
         try:
             async with asyncio.TaskGroup() as self._group:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
@@ -126,8 +141,6 @@ class Crawl:
             self.spider._line = None
             self._parser.shutdown(wait=False, cancel_futures=True)
             self.stats.ended = self._clock.wall()
-            self.stats.own_fetches = self.errands.fetches
-            await self._store.close()
         await self.seeds.hook(self.spider.closed, self.why)
 
     def stop(self, why: str, *, resumable: bool = False, grace: float | None = None) -> None:
@@ -163,6 +176,16 @@ class Crawl:
             self._ended.set()
         elif not self.gate.queued:
             self.commit.hurry()  # the end, or the next requests, may wait for it
+        elif self._only_later():
+            self.stop("waiting", resumable=True)
+
+    def _only_later(self) -> bool:
+        """Whether all that is left is for hosts that rest longer than `max_wait`, or due later than that."""
+        due, latest = self.gate.wake_at(), self._clock.monotonic() + self.settings.max_wait
+        if due is None or due <= latest or self.errands.asking or not self.commit.seeds_done:
+            return False
+        stored = self._store.next_due()
+        return stored is None or stored > self._clock.wall() + self.settings.max_wait
 
     def _go(self, step: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(step)
@@ -172,22 +195,22 @@ class Crawl:
     # -- 1: seeds -> frontier -----------------------------------------------------------------------
 
     async def _seed(self) -> None:
-        async for request in self.seeds.requests():
+        self._end_if_idle()  # an earlier process may have used up a limit
+        met = 0
+        seeds = self.seeds.requests(begun=self.handover.seeds, done=self.recovered.seeds_done)
+        async for request in seeds:
             if self._ended.is_set() or self.limits.pages_left == 0:
                 return  # not one more could be admitted
-            self.seeded(request)
+            self.handover.seeded(request)
             self.commit.add_seeds(self._store.add(self.intake.seeds((request,))))
+            met += 1
+            self.handover.seeds = max(self.handover.seeds, met)
             await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
         self.commit.add_seeds((), done=True)
         if self.seeds.broken:
             self.stop("broken")
         self._end_if_idle()
-
-    def seeded(self, request: Request) -> None:
-        """The spider itself names this address: its host may be private, its origin gets the credentials."""
-        self._rules.seeds.add(origin(request.url))
-        self._trust(request.host)
 
     # -- 2: frontier -> gate -> queue ---------------------------------------------------------------
 
@@ -199,10 +222,18 @@ class Crawl:
             if isinstance(lent, Finished):
                 self.stop("waiting" if lent.resumable else "finished", resumable=lent.resumable)
                 return
-            now = self._clock.monotonic()
             for lease in lent:
-                self.gate.hold(lease.host, lease.requests, now)
+                requests = [request for request in lease.requests if not await self._doomed(request)]
+                self.gate.hold(lease.host, requests, self._clock.monotonic())
             self.feed()
+
+    async def _doomed(self, request: Request) -> bool:
+        """Whether an earlier process has left a request in a state in which it is not sent again."""
+        if not (request.kills or request.started) or (error := self.judge.doomed(request)) is None:
+            return False
+        counted = request.counted or self.limits.reserve()
+        self.accept(await self._failed(request.replace(counted=counted), error))
+        return True
 
     async def _gate_has_room(self) -> None:
         while self.gate.queued >= WINDOW:
@@ -227,6 +258,7 @@ class Crawl:
         now = self._clock.monotonic()
         while True:
             pages = self._taking and self._busy < self.settings.concurrency and not self.behind()
+            pages = pages and not self.quarantine.wanted
             decided = self.gate.next(now, pages=pages)
             while self.gate.needs:
                 self._go(self.errands.robots(self.gate.needs.pop()))
@@ -281,9 +313,14 @@ class Crawl:
                 outcome = self.judge.redirected(request, onward, response.status)
             elif error is not None:
                 outcome = await self._failed(request, error)
+            elif request.kills:
+                async with self.quarantine.alone():
+                    outcome = await self.pages.read(await self._open(response))
             else:
                 outcome = await self.pages.read(await self._open(response))
         except NotNow:
+            if not request.safe:
+                self.commit.unstart(request.token)
             return Outcome(request=request, end=End.BACK)
         except FetchError as error:
             return await self._failed(request, error)
@@ -293,46 +330,15 @@ class Crawl:
         outcome.took, outcome.wire, outcome.size = response.elapsed, response.wire_bytes, len(response.body)
         return outcome
 
-    async def send(self, permit: Permit) -> Response:
-        """One permit, one send: tells the gate how it went, and gives the place back with the body."""
-        request = permit.request
-        ticket = Ticket(self.gate, permit, self._clock)
-        token = DEPARTURE.set(ticket)
-        try:
-            prepared = await self._prepared(permit)
-            if permit.released:  # `prepare` has fetched something itself, in its place
-                permit = ticket.permit = await self.errands.permit(request)
-            response = await self._fetch(prepared)
-            response.request = request
-            self.limits.bytes += response.wire_bytes
-            overload = self.judge.status(request, response) if response.status in OVERLOAD else None
-            self.judge.health(request, overload)
-            return response
-        except FetchError as error:
-            self.limits.bytes += error.partial.wire_bytes if error.partial else 0
-            self.judge.health(request, error)
-            raise
-        finally:
-            DEPARTURE.reset(token)
-            self.gate.release(permit, self._clock.monotonic())
-            self.feed()
-
-    async def _prepared(self, permit: Permit) -> Request:
-        request = permit.request
-        if not self._prepares or not request.callback:
-            return request
-        PREPARING.set(permit)  # once it has departed it concerns nobody
-        prepared = await self.pages.prepared(request)
-        if origin(prepared.url) != origin(request.url):  # the permit, and robots.txt, are of this one
-            text = f"prepare() moved the request to {origin(prepared.url)}; yield a Request for that instead"
-            raise FetchError(Reason.CALLBACK_ERROR, text)
-        return prepared
-
     async def _open(self, response: Response) -> Response:
         """Make a response readable; a large page is parsed off the loop."""
         response.reader = self._reader
         if large(response):
-            await asyncio.get_running_loop().run_in_executor(self._parser, prepare, response)
+            self._note(response.request.token, 1)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._parser, prepare, response)
+            finally:
+                self._note(0, 1)
         return response
 
     async def _failed(self, request: Request, error: FetchError) -> Outcome:
@@ -360,6 +366,7 @@ class Crawl:
     def accept(self, outcome: Outcome) -> None:
         """Let an outcome take effect: on limits, queue and seen at once, durably with the next commit."""
         self._settle(outcome)
+        self.quarantine.tell()
         self.feed()
         self._end_if_idle()
 
@@ -368,6 +375,9 @@ class Crawl:
         if outcome.end is End.BACK:
             self.gate.back(request, self._clock.monotonic())
             return
+        if request.counted and not request.tries and not request.hops:
+            self.limits.begun += 1
+            self.gate.host(request.host).answered += 1
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
             outcome.items, outcome.cut = outcome.items[:kept], True

@@ -22,6 +22,7 @@ from .reasons import Reason
 from .request import Request, raw
 from .response import Response
 from .settings import Settings
+from .stats import Stats
 from .ticket import PREPARING
 
 MOST_KEPT = 1000  # reasons why a robots.txt could not be had
@@ -36,9 +37,6 @@ class Sender(Protocol):
     async def send(self, permit: Permit) -> Response:
         """Use a permit."""
 
-    def seeded(self, request: Request) -> None:
-        """The spider itself names this address: trust it, and give it what is for its origin."""
-
     def lend(self) -> bool:
         """A worker's page waits: let the worker serve others meanwhile."""
 
@@ -50,24 +48,26 @@ class Errands:
     """Fetches with a permit of their own. `read` makes a response readable for a spider."""
 
     def __init__(
-        self, line: Sender, gate: Gate, judge: Judge, settings: Settings, clock: Clock,
-        read: Callable[[Response], Awaitable[Response]],
+        self, line: Sender, gate: Gate, judge: Judge, stats: Stats, settings: Settings, clock: Clock,
+        read: Callable[[Response], Awaitable[Response]], seeded: Callable[[Request], None],
     ) -> None:  # fmt: skip
         self._line = line
         self._gate = gate
         self._judge = judge
+        self._stats = stats
         self._settings = settings
         self._clock = clock
         self._read = read
-        self.fetches = 0  # asked for by callbacks
+        self._seeded = seeded
+        self.asking = 0  # robots.txt files on their way
         self.unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
         self.product = robots.product_token(settings.user_agent)
 
     async def fetch(self, request: Request) -> Response:
         """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
-        self.fetches += 1
+        self._stats.own_fetches += 1
         if OPEN_PAGE.get() is None:  # `opened` or `login`: the spider's author names the place, as with a seed
-            self._line.seeded(request)
+            self._seeded(request)
         boarding = PREPARING.get()
         if boarding is not None and not boarding.departed:  # it would wait for the place that its own page holds
             self._gate.release(boarding, self._clock.monotonic())
@@ -148,6 +148,7 @@ class Errands:
     async def robots(self, place: str) -> None:
         """Fetch the rules of an origin and let the gate know them: once, whoever waits for them."""
         rules, why = None, ""
+        self.asking += 1
         request = raw(url=f"{place}/robots.txt", callback="", max_body=robots.MAX_BYTES + 1)
         for tries in range(self._settings.retries + 1):
             request = request.replace(tries=tries)
@@ -165,6 +166,7 @@ class Errands:
             break
         now = self._clock.monotonic()
         life = robots.LIFETIME if rules is not None else robots.RETRY_AFTER
+        self.asking -= 1
         self._gate.learn(place, rules, now + life, now)
         if rules is None:
             if len(self.unreachable) > MOST_KEPT:

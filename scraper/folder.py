@@ -16,12 +16,12 @@ import msgspec
 
 from .errors import OutputError, UsageError
 from .lock import Lock
+from .outputs.registry import STDOUT
 from .settings import near
 
 SCHEMA = 2
 RUNNING, FINISHED, FAILED, BROKE_RULE, INTERRUPTED = "running", "finished", "failed", "rule_broken", "interrupted"
 ENDED = frozenset({FINISHED, FAILED, BROKE_RULE})
-STDOUT = "-"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -149,7 +149,7 @@ class RunFolder:
         try:
             self._lock.take()
         except BlockingIOError as error:
-            raise UsageError(f"run {self.run} is being crawled by {self._holder()}") from error
+            raise UsageError(self.busy()) from error
         except OSError as error:
             raise UsageError(f"{self.path} is not the folder of a run: {error.strerror}") from error
 
@@ -165,14 +165,14 @@ class RunFolder:
             return False
         return self.read().state == RUNNING if taken is None else taken
 
-    def _holder(self) -> str:
+    def busy(self) -> str:
+        """That a living process has the run, and which."""
         try:
             pid = self.read().pid
         except UsageError:
             pid = 0
-        if not pid:
-            return "another process"
-        return f"{'this' if pid == os.getpid() else 'another'} process (pid {pid})"
+        who = "this" if pid == os.getpid() else "another"
+        return f"run {self.run} is being crawled by {who} process" + (f" (pid {pid})" if pid else "")
 
     def write(self, info: RunInfo) -> None:
         """Replace run.json. Raises OutputError."""
@@ -235,7 +235,7 @@ class RunFolder:
             with suppress(OutputError):
                 self.write(self.before)
             self.before = None
-        if self.made:
+        elif self.made:
             self._remove()
         self.release()
 

@@ -12,6 +12,7 @@ from .frontier.gate import Gate
 from .frontier.intake import Intake
 from .frontier.retry import backoff, may_resend, retried, retry_after
 from .outcome import End, Outcome, dropped, failed, retry
+from .quarantine import MOST_KILLS
 from .reasons import Reason
 from .request import Request
 from .response import Response
@@ -112,6 +113,15 @@ class Judge:
         if at is not None:
             return retry(request, at, error.reason, error.detail, status=status)
         return failed(request, error.reason, error.detail, status=status)
+
+    def doomed(self, request: Request) -> FetchError | None:
+        """Why a request that an earlier process has worked on is not sent again, None when it is."""
+        if request.kills >= MOST_KILLS:
+            return FetchError(Reason.POISON, f"{request.kills} processes died while they worked on this page")
+        if request.started and not self._settings.resend_unsafe:
+            text = f"a {request.method} may have been sent by a process that died; it is not sent again"
+            return FetchError(Reason.UNKNOWN, text)
+        return None
 
     def asked(self, outcome: Outcome) -> Outcome:
         """A callback's `Retry`: at its time or after the usual back-off, until the tries are used up."""

@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Lock:
-    """A folder, for one process at a time; for all at once where there are no locks (some file systems, Windows)."""
+    """A folder for one process at a time; for all at once where there are no locks (Windows, some disks)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -28,7 +28,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     """One request's end: done with links and items, redirected to, retry at T, failed, dropped or given back.
 
     `at` is the wall-clock second of a retry, `took` the seconds from departure to the last byte, `wire` and
-    `size` the bytes before and after decoding, `cookies` is true when the answer changed the session's jar.
+    `size` the bytes before and after decoding.
     """
 
     request: Request
@@ -46,7 +46,6 @@ class Outcome(msgspec.Struct, kw_only=True):
     size: int = 0
     where: str = ""  # the spider's frame, for a callback's error
     trace: str = ""
-    cookies: bool = False
     cut: bool = False  # max_items ended within this page
     stop: str = ""  # the callback asked for the end of the crawl
 

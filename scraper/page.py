@@ -91,9 +91,15 @@ class Yielded:
 
 
 class Pages:
-    """The callbacks of one spider. With `alarm`, a synchronous one that hangs is interrupted (SIGALRM)."""
+    """The callbacks of one spider. With `alarm`, a synchronous one that hangs is interrupted (SIGALRM).
 
-    def __init__(self, spider: Spider, settings: Settings, *, alarm: bool = False) -> None:
+    `note` is told the token of the request whose callback is about to run, and 0 when it does not.
+    """
+
+    def __init__(
+        self, spider: Spider, settings: Settings, *, note: Callable[[int], None], alarm: bool = False
+    ) -> None:
+        self._note = note
         self._spider = spider
         self._settings = settings
         self._alarm = alarm
@@ -310,6 +316,7 @@ class Pages:
     def _watch(self, request: Request, limit: float) -> Iterator[None]:
         """Around code that does not await: interrupt it past its time, and name it when it held the loop."""
         started = time.monotonic()
+        self._note(request.token)
         if self._alarm and limit:
             signal.signal(signal.SIGALRM, self._ring)
             signal.setitimer(signal.ITIMER_REAL, limit, limit)
@@ -318,6 +325,7 @@ class Pages:
         finally:
             if self._alarm and limit:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+            self._note(0)
             held = time.monotonic() - started
             if held > BLOCKED:
                 log.warning(

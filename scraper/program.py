@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import ExitStack
@@ -13,12 +14,17 @@ import msgspec
 
 from .crawl import Crawl
 from .errors import UsageError
-from .folder import RunFolder
+from .folder import Place, RunFolder, RunInfo
+from .identity import Identity
 from .outputs.journal import MemoryJournal
-from .outputs.registry import check_writable, expand, open_output
+from .outputs.registry import check_writable
+from .resume import Choice, Words, begin, going_on, joined, named, opened, which
 from .run import MEMORY_LAG, Report, Run
 from .settings import Layer, Settings, resolve
 from .spider import Spider, check
+
+WORDS = Words("resume=False", lambda folder: f"crawl(..., resume={folder.run!r})")
+log = logging.getLogger("scraper.program")
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -41,14 +47,16 @@ async def crawl(
     output: str | Path | Iterable[str | Path] = (),
     settings: Mapping[str, Any] | None = None,
     folder: str | Path | None = None,
+    resume: bool | str = False,
     **options: Any,
 ) -> Result:
     """Crawl to the end; in memory and fresh unless `folder` (where runs are kept) is given.
 
-    `output` names files as `-o` does. `options` go to `Run`: a clock, a resolver, events. Raises UsageError
-    for wrong settings or outputs before anything is sent.
+    With `folder` each call is a new run; with `resume=True` it continues an unfinished one by the rule of the
+    command, with `resume="RUN"` that one. `output` names files as `-o` does. `options` go to `Run`: a clock, a
+    resolver, events. Raises UsageError for wrong settings or outputs before anything is sent.
     """
-    made = _prepare(spider, output, settings, folder, options)
+    made = _prepare(spider, output, settings, folder, options, resume)
     report = await made.execute()
     items: list[Any] = []
     position = 0
@@ -126,6 +134,7 @@ def _prepare(
     settings: Mapping[str, Any] | None,
     folder: str | Path | None,
     options: dict[str, Any],
+    resume: bool | str = False,
 ) -> Run:
     if not isinstance(spider, Spider):
         made_of = f": write {spider.__name__}()" if isinstance(spider, type) else ""
@@ -133,21 +142,38 @@ def _prepare(
     check(type(spider))
     made = settings_for(spider, ("settings", settings or {}))
     paths = [str(output)] if isinstance(output, str | Path) else [str(each) for each in output]
+    if folder is None and resume:
+        raise UsageError("which run is to be continued? give the folder of runs too: crawl(..., folder=...)")
     with ExitStack() as undo:
-        kept = RunFolder.make(Path(folder), spider.name, time.time()) if folder is not None else None
-        if kept is not None:
+        if folder is None:
+            kept = None
+            info = RunInfo(run="memory", spider=spider.name, started=time.time())
+            info.outputs = joined(info, map(Place, paths))
+        else:
+            kept = _begun(Path(folder), Identity.of(spider, made), made, paths, resume)
             undo.callback(kept.discard)
-        names = variables(spider.name, kept.run if kept else "memory", time.time())
-        outputs = []
-        for path in paths:
-            opened = open_output(path, variables=names, csv_safe=made.csv_safe)
-            check_writable(expand(path, names))
-            outputs.append((expand(path, names), opened))
+            info = kept.read()
+        for place in info.outputs:
+            check_writable(place.path)
+        outputs = [*opened(info, paths, csv_safe=made.csv_safe)]
         ready = Run(spider, made, folder=kept, outputs=outputs, **options)
         undo.pop_all()
     return ready
 
 
-def variables(spider: str, run: str, now: float) -> dict[str, str]:
-    """What `{date}`, `{run}` and `{spider}` in an output's path stand for."""
-    return {"date": time.strftime("%Y-%m-%d", time.localtime(now)), "run": run, "spider": spider}
+def _begun(root: Path, identity: Identity, settings: Settings, paths: list[str], resume: bool | str) -> RunFolder:
+    """The folder of a new run, or of the one that is to be continued; held."""
+    now = time.time()
+    places = [*map(Place, paths)]
+
+    def choose() -> Choice:
+        if isinstance(resume, str):
+            return going_on(*named(root, resume, WORDS), identity, settings, now, WORDS)
+        return which(root / identity.spider, identity, settings, now, WORDS) if resume else Choice()
+
+    choice = choose()
+    if choice.said:
+        log.info("%s", choice.said)
+    if choice.info is not None:
+        places = joined(choice.info, places)
+    return begin(root, identity, choice, places, now, again=choose)

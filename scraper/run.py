@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import re
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext, suppress
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from .blackbox import BlackBox
 from .clock import Clock
 from .crawl import Crawl
 from .errors import OutputError, UsageError, first
@@ -20,23 +20,24 @@ from .fetch.cookies import Jars
 from .fetch.guard import Guard
 from .fetch.http import Http
 from .fetch.stack import build
-from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, RunFolder, RunInfo
+from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, Place, RunFolder, RunInfo
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
+from .frontier.sqlite import SqliteStore
+from .frontier.store import Recovered, Store
+from .identity import Identity
 from .logs import EventLog, kept_log
 from .outputs import Output
-from .outputs.follow import Follower
+from .outputs.follow import CursorFile, Follower
 from .outputs.journal import Journal, MemoryJournal
+from .outputs.registry import STDOUT
 from .reasons import Reason
 from .settings import HostRules, Settings
-from .spider import Spider, arguments
+from .spider import Spider
 from .stats import Stats
 from .url import canonical, netloc
 
 MEMORY_LAG = 10_000  # items
-SECRET_NAME = re.compile(r"pass|secret|token|api_?key|credential", re.IGNORECASE)
-USERINFO = re.compile(r"//[^/?#\s]*@")
-SECRET_SETTINGS = frozenset({"auth", "proxy", "headers", "hosts"})
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
 
@@ -97,6 +98,7 @@ class Run:
         self.rejected: Journal | MemoryJournal = Journal(folder.rejected) if folder else MemoryJournal()
         self.events = events or Events()
         self.started: list[Callable[[Crawl], None]] = []
+        self.resumed = Recovered()
         self.followers: list[Follower] = []
         self._outputs = outputs
         self._clock = clock or Clock()
@@ -114,7 +116,7 @@ class Run:
         info = self._info(folder)
         folder.write(info)
         self.events.listen(EventLog())
-        state, report = FAILED, None
+        state, report, why = FAILED, None, ""
         try:
             with kept_log(folder.log, folder.run, self.settings.log_level):
                 report = await self._execute()
@@ -126,41 +128,30 @@ class Run:
         except UsageError:
             state = ""  # nothing was sent
             raise
+        except Exception as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            state = INTERRUPTED if folder.state.is_file() else FAILED  # it goes on from its last commit
+            raise
         finally:
             if state:
                 # Without a report an error is on its way already, and it is the one to tell.
                 with suppress(OutputError) if report is None else nullcontext():
-                    self._close(folder, info, state, report)
+                    self._close(folder, info, state, why, report)
             else:
                 folder.discard()
 
     def _info(self, folder: RunFolder) -> RunInfo:
-        declared = arguments(type(self.spider))
-        given = {
-            name: "(not kept)" if argument.secret or SECRET_NAME.search(name) else getattr(self.spider, name)
-            for name, (_, argument) in declared.items()
-        }
-        return RunInfo(
-            run=folder.run,
-            spider=self.spider.name,
-            source=inspect.getsourcefile(type(self.spider)) or "",
-            arguments=_without_userinfo(msgspec.to_builtins(given, enc_hook=str)),
-            settings=self._told_settings(),
-            started=self._clock.wall(),
-            outputs=[name for name, _ in self._outputs],
-        )
+        """run.json as it stands when the run was begun with care (see `resume.begin`), else a new one."""
+        if (folder.path / "run.json").is_file():
+            return folder.read()
+        info = Identity.of(self.spider, self.settings).info(folder.run, self._clock.wall())
+        info.pid = os.getpid()
+        info.outputs = [Place(name if name == STDOUT else os.path.abspath(name)) for name, _ in self._outputs]
+        return info
 
-    def _told_settings(self) -> dict[str, Any]:
-        """The settings that differ from the defaults, without their secrets."""
-        default, shown = Settings(), {}
-        for name in Settings.__struct_fields__:
-            value = getattr(self.settings, name)
-            if value != getattr(default, name):
-                shown[name] = "(not kept)" if name in SECRET_SETTINGS else msgspec.to_builtins(value)
-        return shown
-
-    def _close(self, folder: RunFolder, info: RunInfo, state: str, report: Report | None) -> None:
-        info.state, info.ended, info.exit_code = state, self._clock.wall(), EXIT_CODES[state]
+    def _close(self, folder: RunFolder, info: RunInfo, state: str, why: str, report: Report | None) -> None:
+        info.state, info.ended, info.why = state, self._clock.wall(), why
+        info.exit_code = EXIT_CODES[FAILED if why else state]
         if report is not None:
             info.why, info.items = report.why, report.stats.items
             info.pages, info.failed = report.stats.done, report.stats.failed
@@ -173,31 +164,52 @@ class Run:
         for proxy in _proxies(self.settings):
             guard.trust(netloc(proxy))
         async with AsyncExitStack() as rooms:
-            for journal in (self.journal, self.rejected):
-                await journal.open(0)
+            store, box = self._store(rooms)
+            recovered = await store.open(box.suspects if box else ())
+            rooms.push_async_callback(store.close)
+            if box:
+                box.clear()
+            self.resumed = recovered
+            for segment, journal in (("items", self.journal), ("rejected", self.rejected)):
+                await journal.open(recovered.positions.get(segment, 0))
                 rooms.push_async_callback(journal.close)
             http = await rooms.enter_async_context(Http(rules, guard, self._resolver))
+            jars = Jars()
             crawl = Crawl(
                 self.spider,
                 rules,
-                MemoryStore(self._clock, max_wait=self.settings.max_wait),
+                store,
+                recovered,
                 self.journal,
                 self.rejected,
-                build(http, rules, Jars(), self._clock),
+                build(http, rules, jars, self._clock),
+                jars,
                 clock=self._clock,
                 events=self.events,
                 trust=guard.trust,
+                note=box.note if box else _nowhere,
                 alarm=self._alarm,
             )
             self._follow(crawl)
             async with _Followers(self.followers, self.events) as following:
                 crawl.commit.told.append(following.begin)
+                if crawl.commit.position:
+                    following.begin(crawl.commit.position)
                 for tell in self.started:
                     tell(crawl)
                 await crawl.run()
                 report = self._report(crawl)
                 following.finished = report.state == FINISHED
         return self._with_outputs(report)
+
+    def _store(self, rooms: AsyncExitStack) -> tuple[Store, BlackBox | None]:
+        """Where the crawl's state is kept, and what tells which page a process died of."""
+        wait, level = self.settings.max_wait, self.settings.durability
+        if self.folder is None or level == "none":
+            return MemoryStore(self._clock, max_wait=wait), None
+        box = BlackBox(self.folder.black_box)
+        rooms.callback(box.close)
+        return SqliteStore(self.folder.state, self._clock, max_wait=wait, power=level == "power"), box
 
     def _with_outputs(self, report: Report) -> Report:
         """An output that failed fails the run, though the journal has everything."""
@@ -210,7 +222,11 @@ class Run:
 
     def _follow(self, crawl: Crawl) -> None:
         for name, output in self._outputs:
-            follower = Follower(self.journal, output, name=name, clock=self._clock)
+            kept = CursorFile(self.folder.cursor(name)) if self.folder else None
+            follower = Follower(
+                self.journal, output, name=name, clock=self._clock, committed=crawl.commit.position,
+                cursor=kept.load() if kept else None, save=kept.save if kept else None,
+            )  # fmt: skip
             self.followers.append(follower)
             crawl.commit.told.append(follower.notify)
             follower.moved.append(crawl.wake)
@@ -243,13 +259,8 @@ class Run:
         )
 
 
-def _without_userinfo(value: Any) -> Any:
-    """Plain data without the `user:password@` of URLs in it."""
-    if isinstance(value, str):
-        return USERINFO.sub("//", value)
-    if isinstance(value, dict):
-        return {key: _without_userinfo(each) for key, each in value.items()}
-    return [_without_userinfo(each) for each in value] if isinstance(value, list) else value
+def _nowhere(token: int, slot: int) -> None:
+    """A crawl whose state dies with it has nobody to tell what it died of."""
 
 
 class _Followers:

@@ -29,13 +29,19 @@ class Seeds:
         self._check = check
         self._untouched = untouched
 
-    async def requests(self) -> AsyncIterator[Request]:
-        """Every seed, until `start` is exhausted or something breaks. Raises UsageError, see above."""
-        if not (await self.hook(self._spider.opened) and await self.hook(self._spider.login)):
+    async def requests(self, *, begun: int = 0, done: bool = False) -> AsyncIterator[Request]:
+        """Every seed, until `start` is exhausted or something breaks. Raises UsageError, see above.
+
+        An earlier process has taken `begun` of them: those come once more, and are new only if unknown; or
+        all, and `start` is `done`.
+        """
+        if not (await self.hook(self._spider.opened) and await self.hook(self._spider.login)) or done:
             return
         try:
             async for seed in _each(self._spider.start()):
-                yield self._request(seed)
+                request = self._request(seed)
+                begun -= 1
+                yield request if begun < 0 else request.replace(again=False)
         except (UsageError, BadURL) as error:
             if self._untouched():
                 raise UsageError(f"spider {self._spider.name!r}: start() gave no URL: {error}") from error

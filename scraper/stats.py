@@ -31,6 +31,7 @@ class Stats:
     def __init__(self, started: float) -> None:
         self.started = started  # wall-clock seconds
         self.ended = 0.0
+        self.before = 0.0  # seconds of earlier processes of this run
         self.ends: Counter[End] = Counter()
         self.reasons: Counter[tuple[End, Reason]] = Counter()
         self.statuses: Counter[int] = Counter()
@@ -59,12 +60,7 @@ class Stats:
             self._cause(outcome)
 
     def _cause(self, outcome: Outcome) -> None:
-        spiders = bool(outcome.where)
-        key = (
-            outcome.reason,
-            outcome.detail if spiders or outcome.reason is Reason.STATUS else "",
-            outcome.where,
-        )
+        key = _key(outcome.reason, outcome.detail, outcome.where)
         cause = self.causes.get(key)
         if cause is None:
             if len(self.causes) >= MAX_GROUPS:
@@ -95,12 +91,39 @@ class Stats:
         """Causes of errors: those with a frame of the spider first, then by number."""
         return sorted(self.causes.values(), key=lambda cause: (not cause.where, -cause.count))
 
+    def kept(self, now: float) -> dict[str, Any]:
+        """What `restore` needs, as plain data; `now` is the wall-clock second."""
+        return {
+            "seconds": self.before + max(0.0, now - self.started),
+            "reasons": [(end.value, reason.value, number) for (end, reason), number in self.reasons.items()],
+            "done": self.ends[End.DONE],
+            "statuses": list(self.statuses.items()),
+            "counts": (self.items, self.rejected, self.cut, self.own_fetches, self.wire, self.bytes),
+        }
+
+    def kept_causes(self) -> list[Any]:
+        """The causes of errors as plain data."""
+        return [msgspec.to_builtins(cause) for cause in self.causes.values()]
+
+    def restore(self, kept: dict[str, Any], causes: list[Any]) -> None:
+        """Go on counting where an earlier process of this run stopped."""
+        self.before = kept["seconds"]
+        self.ends[End.DONE] = kept["done"]
+        for end, reason, number in kept["reasons"]:
+            self.reasons[End(end), Reason(reason)] = number
+            self.ends[End(end)] += number
+        self.statuses.update(dict(kept["statuses"]))
+        self.items, self.rejected, self.cut, self.own_fetches, self.wire, self.bytes = kept["counts"]
+        for data in causes:
+            cause = msgspec.convert(data, Cause)
+            self.causes[_key(cause.reason, cause.detail, cause.where)] = cause
+
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data for stats.json."""
         return {
             "started": self.started,
             "ended": self.ended,
-            "seconds": round(self.ended - self.started, 3),
+            "seconds": round(self.before + self.ended - self.started, 3),
             "pages": {str(end): number for end, number in self.ends.items() if end is not End.BACK},
             "reasons": {f"{end}:{reason}": number for (end, reason), number in self.reasons.items()},
             "statuses": {str(status): number for status, number in sorted(self.statuses.items())},
@@ -111,6 +134,10 @@ class Stats:
             "wire_bytes": self.wire,
             "errors": [msgspec.to_builtins(cause) for cause in self.sorted_causes()],
         }
+
+
+def _key(reason: Reason, detail: str, where: str) -> tuple[Reason, str, str]:
+    return reason, detail if where or reason is Reason.STATUS else "", where
 
 
 def ended(outcome: Outcome) -> PageEnded:

@@ -29,17 +29,17 @@ ROWS = (
     ("run", "discover"),
     ("logs",),
     ("crawl",),
-    ("errand", "seeds", "resume"),
+    ("errand", "seeds", "handover", "send", "resume"),
     ("judge", "page", "commit", "ticket", "identity"),
     ("spider", "stats", "folder"),
     ("frontier", "fetch", "parse", "outputs"),
     ("item", "outcome"),
     ("response",),
     ("request",),
-    ("settings", "events", "domains"),
+    ("settings", "events", "domains", "blackbox"),
     ("url",),
     ("errors", "convert"),
-    ("reasons", "clock", "lock"),
+    ("reasons", "clock", "quarantine", "lock"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 

@@ -174,7 +174,7 @@ async def test_a_run_folder_holds_everything_of_the_run(site: Site, tmp_path: Pa
     assert result.items == []
     assert result.folder is not None
     assert sorted(path.name for path in result.folder.iterdir()) == [
-        "items.jsonl", "log.jsonl", "rejected.jsonl", "run.json", "stats.json",
+        "items.jsonl", "log.jsonl", "rejected.jsonl", "run.json", "state.sqlite", "stats.json",
     ]  # fmt: skip
     assert len((result.folder / "items.jsonl").read_text().splitlines()) == 3
     assert len((result.folder / "rejected.jsonl").read_text().splitlines()) == 3
@@ -270,7 +270,7 @@ async def test_a_bug_of_the_engine_comes_out_as_it_is(site: Site, tmp_path: Path
             pass
     assert others() == before
     [kept] = (tmp_path / "walk").glob("*-*-*")
-    assert json.loads((kept / "run.json").read_text())["state"] == "failed"
+    assert json.loads((kept / "run.json").read_text())["state"] == "interrupted"
 
 
 def test_the_root_logger_and_the_signals_stay_as_they_are(tmp_path: Path) -> None:

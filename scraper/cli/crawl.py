@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import shlex
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ import msgspec
 
 from .. import url as urls
 from ..errors import UsageError
+from ..folder import Place, RunFolder, RunInfo
+from ..identity import Identity, not_kept
 from ..outputs.registry import STDOUT, check_writable, expand, open_output
-from ..settings import Settings
+from ..resume import Choice, Words, check_spider, going_on, joined, named, which
+from ..settings import Settings, from_pairs
 from ..spider import REQUIRED, Spider
 from ..spider import arguments as declared
 from . import options
-from .project import made, output_folder, settings_of, spider_class
+from .project import made, output_folder, run_word, settings_of, spider_class
 from .words import count
 
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
@@ -40,13 +45,19 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A crawl that may begin: all of it has been checked, nothing has been written."""
+    """A crawl that may begin: all of it has been checked, nothing has been written.
+
+    `choice` is the run to continue, if there is one; `again` makes the choice anew.
+    """
 
     spider: Spider
     settings: Settings
     root: Path
     outputs: Sequence[str]
-    append: bool = False
+    identity: Identity
+    choice: Choice
+    again: Callable[[], Choice]
+    places: Sequence[Place] = ()
     quiet: bool = False
 
 
@@ -56,8 +67,8 @@ class Plan(msgspec.Struct, frozen=True):
 @options.append
 @options.arguments
 @options.settings
-@click.option("--fresh", is_flag=True, help="Start anew (every run does, as long as runs are kept in memory).")
-@click.option("--resume", metavar="RUN", help="Go on with an earlier run; needs a run that was kept on disk.")
+@click.option("--fresh", is_flag=True, help="Start anew, whatever was begun before.")
+@click.option("--resume", metavar="RUN", help="Go on with this unfinished run, old or changed as it may be.")
 @options.folder
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing unless something is wrong.")
 @click.option("--log-level", type=LEVELS, help="Least level that is logged.")
@@ -75,21 +86,65 @@ def command(**given: Any) -> int:
 
 def prepared(order: Order) -> Plan:
     """Check everything that can be wrong. Raises UsageError; nothing is written."""
-    if not order.word:
-        raise UsageError("which spider? give a name (see `scraper list`) or a file")
-    if order.resume:
-        raise UsageError(
-            f"run {order.resume!r} cannot be continued: its state was kept in memory (durability = none); "
-            f"start anew without --resume, or save its items with `scraper export {order.resume} -o PATH`"
-        )
-    kind = spider_class(order.word)
-    spider = made(kind, order.arguments)
+    if order.fresh and order.resume:
+        raise UsageError("--fresh starts anew and --resume goes on: give one of them")
+    root = output_folder(order.root)
+    words = Words(resume=lambda folder: _resume_command(order, folder))
+    goal = named(root, order.resume, words) if order.resume else None
+    kind = spider_class(_word(order.word, goal[1] if goal else None))
+    if goal is not None:
+        check_spider(goal[1], kind.name)
+    spider = _made(kind, order.arguments, goal[1] if goal else None)
     settings = settings_of(kind, order.pairs, log_level=order.log_level)
     _check_start(spider)
-    root = output_folder(order.root)
     check_outputs(order.outputs, spider.name, append=order.append)
     _check_root(root, spider.name)
-    return Plan(spider, settings, root, order.outputs, order.append, order.quiet)
+    identity = Identity.of(spider, settings)
+
+    def choose() -> Choice:
+        if goal is not None:
+            return going_on(*goal, identity, settings, time.time(), words)
+        if order.fresh:
+            return Choice()
+        return which(root / spider.name, identity, settings, time.time(), words)
+
+    choice = choose()
+    places = [Place(path, order.append) for path in order.outputs]
+    if choice.info is not None:
+        places = joined(choice.info, places)
+        for place in places:
+            check_writable(place.path)
+    return Plan(spider, settings, root, order.outputs, identity, choice, choose, places, order.quiet)
+
+
+def _word(word: str, info: RunInfo | None) -> str:
+    """What says which spider: the command, else the run that is to be continued."""
+    if word:
+        return word
+    if info is None:
+        raise UsageError("which spider? give a name (see `scraper list`) or a file")
+    if not info.source:
+        raise UsageError(f"run {info.run} does not say where its spider {info.spider!r} is: give a name or a file")
+    return f"{info.source}:{info.spider}"
+
+
+def _made(kind: type[Spider], pairs: Sequence[str], info: RunInfo | None) -> Spider:
+    """The spider with the arguments given, and those of the run that goes on for the others. Raises UsageError."""
+    if info is None:
+        return made(kind, pairs)
+    given = from_pairs(pairs, "-a")[1]
+    known = declared(kind)
+    missing = [name for name in not_kept(info) if name not in given and name in known]
+    if missing:
+        asked = " ".join(f"-a {name}=..." for name in missing)
+        raise UsageError(f"run {info.run} did not keep what is secret: give {asked} again")
+    return kind(**{name: value for name, value in info.arguments.items() if name in known} | dict(given))
+
+
+def _resume_command(order: Order, folder: RunFolder) -> str:
+    """What to type to continue a run, from this folder."""
+    word = f" {shlex.quote(order.word)}" if order.word else ""
+    return f"scraper crawl{word} --resume {run_word(folder)}"
 
 
 def _check_start(spider: Spider) -> None:

@@ -12,7 +12,7 @@ from ..folder import RUNNING, find
 from ..outputs.follow import Follower
 from ..outputs.journal import Journal
 from ..outputs.registry import STDOUT, expand, open_output
-from ..program import variables
+from ..resume import variables
 from ..settings import resolve
 from . import options
 from .crawl import check_outputs

@@ -56,7 +56,7 @@ def command(**given: Any) -> int:
     settings = settings_of(kind, order.pairs)
     request = _request(order)
     try:
-        Pages(spider, settings).check(request)
+        Pages(spider, settings, note=lambda token: None).check(request)
     except SpiderError as error:
         raise UsageError(str(error)) from error
     outcome = asyncio.run(_parse(order, spider, settings, request))
@@ -81,7 +81,7 @@ async def _parse(order: Order, spider: Spider, settings: Settings, request: Requ
                 refuse_status(response, request, settings)
         except FetchError as error:
             raise ScraperError(why(error, request.url)) from error
-        return await Pages(spider, settings).read(response)
+        return await Pages(spider, settings, note=lambda token: None).read(response)
 
 
 async def _prepared(spider: Spider, request: Request) -> Request:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..discover import FOLDER, find
+from ..folder import RunFolder
 from ..settings import Layer, Settings, from_environment, from_files, from_pairs, resolve
 from ..spider import Spider
 
@@ -37,6 +39,12 @@ def shown(path: Path) -> Path:
     """A path as a person here would write it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+
+
+def run_word(folder: RunFolder) -> str:
+    """A run as it is to be typed here: its id where runs are kept by default, else its folder."""
+    usual = folder.path.resolve().parent.parent == output_folder(None).resolve()
+    return folder.run if usual else shlex.quote(str(shown(folder.path)))
 
 
 def spider_class(word: str) -> type[Spider]:

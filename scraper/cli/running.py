@@ -10,16 +10,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any
 
 from ..crawl import Crawl
-from ..folder import RunFolder
-from ..outputs import Output
-from ..outputs.registry import STDOUT, expand, open_output
-from ..program import variables
+from ..outputs.registry import STDOUT
+from ..resume import begin, opened
 from ..run import Report, Run
 from .crawl import Plan
 from .progress import Progress
+from .project import shown
 from .summary import Told, summary
 from .terminal import Printed, Terminal, logged
 
@@ -27,14 +27,13 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def execute(plan: Plan) -> int:
-    """Make the run folder, crawl, and tell how it went; gives the exit code. Raises UsageError, ScraperError."""
+    """Open the run's folder, crawl, and tell how it went; gives the exit code. Raises UsageError, ScraperError."""
     terminal = Terminal()
     if STDOUT in plan.outputs and sys.stdout.isatty():
         terminal.live = False  # items scroll by there: no line can be drawn anew
-    started = time.time()
-    folder = RunFolder.make(plan.root, plan.spider.name, started)
-    outputs = list(_opened(plan, folder.run, started))
-    run = Run(plan.spider, plan.settings, folder=folder, outputs=outputs, alarm=True)
+    run = _begun(plan)
+    if plan.choice.said and not plan.quiet:
+        terminal.line(plan.choice.said)
     collect_less()
     with ExitStack() as during:
         during.callback(terminal.clear)
@@ -49,11 +48,18 @@ def execute(plan: Plan) -> int:
     return report.exit_code
 
 
-def _opened(plan: Plan, run: str, started: float) -> Iterator[tuple[str, Output]]:
-    names = variables(plan.spider.name, run, started)
-    for path in plan.outputs:
-        opened = open_output(path, append=plan.append, variables=names, csv_safe=plan.settings.csv_safe)
-        yield expand(path, names), opened
+def _begun(plan: Plan) -> Run:
+    """The run with its folder, a new one or the one that goes on, held from here to the end of `Run.execute`."""
+    folder = begin(plan.root, plan.identity, plan.choice, plan.places, time.time(), again=plan.again)
+    with ExitStack() as undo:
+        undo.callback(folder.discard)
+        outputs = [
+            (name if name == STDOUT else str(shown(Path(name))), output)
+            for name, output in opened(folder.read(), plan.outputs, csv_safe=plan.settings.csv_safe)
+        ]
+        run = Run(plan.spider, plan.settings, folder=folder, outputs=outputs, alarm=True)
+        undo.pop_all()
+    return run
 
 
 async def _crawl(run: Run, terminal: Terminal, *, quiet: bool) -> Report:

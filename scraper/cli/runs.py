@@ -11,8 +11,9 @@ import msgspec
 
 from ..errors import UsageError
 from ..folder import RUNNING, RunFolder, RunInfo, all_runs, find
+from ..resume import progress, resumable
 from . import options
-from .project import output_folder, shown
+from .project import output_folder, run_word, shown
 from .terminal import columns
 from .words import count, duration
 
@@ -51,10 +52,11 @@ def _row(folder: RunFolder) -> tuple[str, ...]:
         return folder.run, folder.path.parent.name, "unreadable", "", "", "", "", ""
     now = state(folder, info)
     ended = info.ended or (time.time() if now == RUNNING else 0.0)
+    shown_state = f"{now}, resumable" if resumable(folder, info) else now
     started = time.strftime("%m-%d %H:%M", time.localtime(info.started))
     took = duration(ended - info.started) if ended else "-"
     numbers = [f"{n:,}" if info.ended else "-" for n in (info.pages, info.failed, info.items)]
-    return info.run, info.spider, now, started, took, *numbers
+    return info.run, info.spider, shown_state, started, took, *numbers
 
 
 def _one(folder: RunFolder) -> int:
@@ -69,7 +71,7 @@ def _one(folder: RunFolder) -> int:
         if values:
             click.echo(f"{name:<10} {'  '.join(f'{key}={_plain(value)}' for key, value in values.items())}")
     click.echo(f"started    {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(info.started))}")
-    stats = folder.read_stats()
+    stats = folder.read_stats() if info.state != RUNNING else {}  # else they are of an earlier process
     if stats:
         try:
             told = Told.of(stats)
@@ -79,8 +81,12 @@ def _one(folder: RunFolder) -> int:
             click.echo(line)
         return 0
     click.echo(f"state      {now}")
+    if folder.state.is_file() and (numbers := progress(folder)):
+        click.echo(f"requests   {numbers[0]:,} answered, {numbers[1]:,} to go")
     if now == DIED:
         click.echo(f"           its process ended without closing it; {_left(folder)}")
+    if resumable(folder, info):
+        click.echo(f"           to continue it: scraper crawl --resume {run_word(folder)}")
     return 0
 
 

@@ -15,7 +15,7 @@ from ..logs import clean
 from ..outputs.registry import STDOUT
 from ..stats import Cause
 from ..url import printable
-from .project import shown
+from .project import run_word, shown
 from .words import count, cut, duration, middle, size
 
 MOST = 10  # groups of errors, hosts
@@ -23,6 +23,7 @@ TABLE = 76  # columns that the table of hosts needs
 LABEL = 11  # columns of the words at the left
 STATES = {FINISHED: "finished", FAILED: "failed", BROKE_RULE: "broke a rule", INTERRUPTED: "interrupted"}
 NO_RESUME = "its state was kept in memory: it cannot be continued, only begun anew"
+WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}  # words that are copied
 COLOURS = {FINISHED: "green", INTERRUPTED: "yellow"}
 
 
@@ -73,12 +74,19 @@ def summary(told: Told, folder: RunFolder | None, width: int, *, colour: bool = 
     for each in told.said:
         yield from textwrap.wrap(clean(each), width, initial_indent="  ", subsequent_indent="    ")
     if told.state == INTERRUPTED:
-        yield from textwrap.wrap(NO_RESUME, width, initial_indent="  ", subsequent_indent="    ")
+        yield from textwrap.wrap(_next(folder), width, initial_indent="  ", subsequent_indent="    ", **WHOLE)
     yield ""
     yield from _numbers(told, width)
     yield from _errors(told.errors, width)
     yield from _politeness(told.politeness, width, colour)
     yield from _results(told, folder, width)
+
+
+def _next(folder: RunFolder | None) -> str:
+    """How an interrupted run goes on."""
+    if folder is None or not folder.state.is_file():
+        return NO_RESUME
+    return f"the same command goes on with it, or: scraper crawl --resume {run_word(folder)}"
 
 
 def _head(told: Told, folder: RunFolder | None, colour: bool) -> str:

@@ -183,6 +183,20 @@ class Jars:
 
     def __init__(self) -> None:
         self._jars: dict[str, Jar] = {}
+        self._changed: set[str] = set()
+
+    def touch(self, session: str) -> None:
+        """The jar of a session has changed."""
+        self._changed.add(session)
+
+    def changes(self) -> dict[str, list[list[Any]]]:
+        """The jars that changed since the last call, as plain data by session."""
+        changed, self._changed = self._changed, set()
+        return {session: self.jar(session).to_data() for session in changed}
+
+    def restore(self, data: Mapping[str, Iterable[Any]]) -> None:
+        """Take the jars that `changes` gave to an earlier process. Raises StoreError for anything else."""
+        self._jars.update({session: Jar.from_data(cookies) for session, cookies in data.items()})
 
     def jar(self, session: str = "") -> Jar:
         """The jar of a session, made when first asked for."""

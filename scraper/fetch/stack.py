@@ -46,7 +46,7 @@ class Cookies:
         response = await self._inner(sent)
         lines = response.headers.getall("set-cookie")
         if lines and jar.store(request.url, lines, self._clock.wall()):
-            response.flags += ("cookies",)
+            self._jars.touch(request.session)
         response.request = request
         return response
 

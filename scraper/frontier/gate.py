@@ -14,15 +14,18 @@ admission, and only while it has work and a free place. Times are monotonic seco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from typing import Any
+
+import msgspec
 
 from ..reasons import Reason
 from ..request import Request
 from ..settings import HostRules
 from ..url import netloc, origin
 from .agenda import Agenda
-from .host import Host, Permit, Proof, Waiter
+from .host import Host, Kept, Permit, Proof, Waiter
 from .limits import Limits
 from .robots import Robots
 
@@ -49,6 +52,9 @@ class Gate:
         self._urgent = Agenda()  # hosts that a task waits for
         self._number = 0
         self._last = False  # the last place under `max_pages` is taken
+        self._opened: float | None = None  # when a process goes on with the crawl of an earlier one
+        self._changed: set[Host] = set()  # since `changes` was asked for
+        self._learned: set[str] = set()  # origins, likewise
 
     # -- what comes in ------------------------------------------------------------------------------
 
@@ -86,6 +92,8 @@ class Gate:
         if state is None:
             rule = self._rules[name]
             state = Host(name, rule.delay or 0.0, rule.per_host or 1, bool(rule.robots))
+            if self._opened is not None:
+                state.next_at = self._opened + state.delay
             self.hosts[name] = state
         return state
 
@@ -196,6 +204,7 @@ class Gate:
             return False
         permit.departed = True
         permit.reused = reused
+        self._changed.add(state)
         proof = state.proof
         proof.departures += 1
         if state.out > proof.most_parallel:
@@ -246,6 +255,7 @@ class Gate:
             state.proof.rested += until - max(now, state.rest_until)
             state.rest_until = until
         state.tried = False
+        self._changed.add(state)
         self._schedule(state, now)
         return state.rest_until
 
@@ -288,16 +298,46 @@ class Gate:
     def learn(self, place: str, rules: Robots | None, until: float, now: float) -> None:
         """The robots.txt of an origin: its rules, or None when it is unreachable; good until then. O(log hosts)."""
         self._robots[place] = (rules, until)
+        self._learned.add(place)
         state = self.host(netloc(place))
+        self._changed.add(state)
         if state.parked == place:
             state.parked = ""
         delay = rules.crawl_delay if rules is not None and state.robots else None
         if delay is not None and delay > state.delay:
             state.delay = state.proof.delay = delay
             state.proof.least_gap = None  # the gaps before were under another promise
-            if state.last_departure is not None:
-                self._space(state, state.last_departure)
+            since = self._opened if state.last_departure is None else state.last_departure
+            if since is not None:
+                state.next_at = max(state.next_at, since + delay + MARGIN)
         self._schedule(state, now)
+
+    # -- from one process to the next ---------------------------------------------------------------
+
+    def reopen(self, kept: Mapping[str, Any], robots: Mapping[str, Any], now: float, wall: float) -> None:
+        """Go on with what `changes` has told an earlier process; `now` and `wall` are the same moment.
+
+        Nobody knows when that process contacted a host last: none is contacted before now plus its delay.
+        """
+        self._opened = now
+        for name, data in kept.items():
+            state = self.host(name)
+            state.restore(msgspec.convert(data, Kept), now, wall)
+            state.next_at = now + state.delay
+        for place, (rules, until) in robots.items():
+            if until > wall:
+                self._robots[place] = (None if rules is None else Robots.from_bytes(rules), now + until - wall)
+
+    def changes(self, now: float, wall: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What `reopen` needs of the hosts, and of the origins, that changed since the last call. O(changes)."""
+        hosts = {state.name: msgspec.to_builtins(state.kept(now, wall)) for state in self._changed}
+        robots = {}
+        for place in self._learned:
+            rules, until = self._robots[place]
+            robots[place] = (None if rules is None else rules.to_bytes(), wall + until - now)
+        self._changed.clear()
+        self._learned.clear()
+        return hosts, robots
 
     # -- when to come back --------------------------------------------------------------------------
 

@@ -56,11 +56,25 @@ class Proof(msgspec.Struct):
     browser: int = 0  # a browser page's own sub-requests, which pass no gate
 
 
+class Kept(msgspec.Struct, omit_defaults=True):
+    """What a store keeps of a host between two processes; `rest` is the wall-clock second its rest ends."""
+
+    delay: float = 0.0
+    rest: float = 0.0
+    failures: int = 0
+    trips: int = 0
+    strikes: int = 0
+    trial: bool = False
+    down: bool = False
+    pages: int = 0
+    proof: Proof = msgspec.field(default_factory=Proof)
+
+
 class Host:
     """Queue, pace and health of one host."""
 
     __slots__ = (
-        "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out", "pages",
+        "answered", "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out", "pages",
         "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "tried", "trips",
         "waiters",
     )  # fmt: skip
@@ -76,7 +90,8 @@ class Host:
         self.rest_until = 0.0
         self.out = 0  # admitted and not released
         self.boarding = 0  # admitted, and the headers not out
-        self.pages = 0
+        self.pages = 0  # that hold a place under `max_pages_per_host`
+        self.answered = 0  # of those the ones with an outcome, which may be that another try follows
         self.failures = 0  # connection failures in a row
         self.trips = 0  # rests of the breaker in a row
         self.strikes = 0  # rests asked for in a row
@@ -86,6 +101,23 @@ class Host:
         self.parked = ""  # the origin whose robots.txt it waits for
         self.last_departure: float | None = None
         self.proof = Proof(delay=delay, per_host=per_host)
+
+    def kept(self, now: float, wall: float) -> Kept:
+        """What is to be known of it later; `now` and `wall` are the same moment."""
+        rest = wall + self.rest_until - now if self.rest_until > now else 0.0
+        health = self.failures, self.trips, self.strikes, self.trial, self.down
+        return Kept(self.delay, rest, *health, self.answered, self.proof)
+
+    def restore(self, kept: Kept, now: float, wall: float) -> None:
+        """Be again what an earlier process has kept; the settings of this one count where they are stricter."""
+        self.delay = self.proof.delay = max(self.delay, kept.delay)
+        self.rest_until = now + kept.rest - wall if kept.rest > wall else 0.0
+        self.failures, self.trips, self.strikes = kept.failures, kept.trips, kept.strikes
+        self.trial, self.down = kept.trial, kept.down
+        self.pages = self.answered = kept.pages
+        proof, kept.proof = kept.proof, self.proof
+        proof.per_host, proof.delay = self.per_host, self.delay
+        self.proof = proof
 
     def free(self) -> bool:
         """Whether one more may be admitted, time apart."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Iterable
+from typing import Any
 
 from url import URL
 
@@ -33,6 +34,8 @@ class Intake:
 
     def __init__(self, scope: Scope, settings: Settings, seen: Container[int]) -> None:
         self.drops: Counter[Reason] = Counter()
+        self.too_deep: dict[str, Any] = {}  # URLs met beyond `max_depth`, for the ledger: with parent and depth
+        self._deep: set[int] = set()  # their fingerprints
         self._scope = scope
         self._seen = seen
         self._max_depth = settings.max_depth
@@ -160,6 +163,9 @@ class Intake:
         if known or (mark in self._seen and not request.again):
             return Reason.DUPLICATE, True
         if self._max_depth and request.depth > self._max_depth:
+            if mark not in self._deep:
+                self._deep.add(mark)
+                self.too_deep[url] = {"parent": request.parent, "depth": request.depth}
             return Reason.TOO_DEEP, False
         if self._traps and not request.seed and suspicious(url):
             return Reason.OUT_OF_SCOPE, False  # unless it becomes known in another way

@@ -13,6 +13,7 @@ class Limits:
         self._started = started
         self.pages = 0
         self.open = 0  # pages reserved and not yet answered for good
+        self.begun = 0  # pages reserved that had an outcome, if only that another try follows
         self.items = 0
         self.bytes = 0
 
@@ -29,6 +30,12 @@ class Limits:
         self.pages += 1
         self.open += 1
         return True
+
+    def restore(self, pages: int, open_: int, items: int) -> None:
+        """Go on where an earlier process was: what it had reserved, and had no outcome, is free again."""
+        self.pages = self.begun = pages
+        self.open = open_
+        self.items = items
 
     def settle(self) -> None:
         """A page that held a place has been answered for good."""

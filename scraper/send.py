@@ -1,0 +1,89 @@
+"""One permit, one send: what a transport must be told before, and the gate after."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from .clock import Clock
+from .commit import Commit
+from .errors import FetchError
+from .fetch.departure import DEPARTURE
+from .frontier.gate import Gate
+from .frontier.host import Permit
+from .frontier.limits import Limits
+from .judge import OVERLOAD, Judge
+from .page import OPEN_PAGE, Pages
+from .reasons import Reason
+from .request import Request
+from .response import Response
+from .spider import Spider
+from .ticket import PREPARING, Ticket
+from .url import origin
+
+Fetch = Callable[[Request], Awaitable[Response]]
+
+
+class Send:
+    """Uses permits. `fetch` is the whole stack, `feed` serves who waits for the place that a send gives back.
+
+    `permit` gets another permit, where a spider's `prepare` has used the one of its request.
+    """
+
+    def __init__(
+        self, fetch: Fetch, spider: Spider, pages: Pages, gate: Gate, judge: Judge, limits: Limits, commit: Commit,
+        clock: Clock, feed: Callable[[], None], permit: Callable[[Request], Awaitable[Permit]],
+    ) -> None:  # fmt: skip
+        self._fetch = fetch
+        self._pages = pages
+        self._gate = gate
+        self._judge = judge
+        self._limits = limits
+        self._commit = commit
+        self._clock = clock
+        self._feed = feed
+        self._permit = permit
+        self._prepares = type(spider).prepare is not Spider.prepare
+
+    async def __call__(self, permit: Permit) -> Response:
+        """Send, and give the place back with the body. Raises FetchError, NotNow."""
+        request = permit.request
+        ticket = Ticket(self._gate, permit, self._clock)
+        token = DEPARTURE.set(ticket)
+        try:
+            prepared = await self._prepared(permit)
+            if permit.released:  # `prepare` has fetched something itself, in its place
+                permit = ticket.permit = await self._permit(request)
+            if not prepared.safe:
+                await self._begun(request)
+            response = await self._fetch(prepared)
+            response.request = request
+            self._limits.bytes += response.wire_bytes
+            overload = self._judge.status(request, response) if response.status in OVERLOAD else None
+            self._judge.health(request, overload)
+            return response
+        except FetchError as error:
+            self._limits.bytes += error.partial.wire_bytes if error.partial else 0
+            self._judge.health(request, error)
+            raise
+        finally:
+            DEPARTURE.reset(token)
+            self._gate.release(permit, self._clock.monotonic())
+            self._feed()
+
+    async def _begun(self, request: Request) -> None:
+        """An unsafe request is durable as begun before it is sent; a callback's own as that of its page."""
+        page = OPEN_PAGE.get()
+        token = request.token or (page.request.token if page is not None else 0)
+        if token:
+            await self._commit.start(token)
+
+    async def _prepared(self, permit: Permit) -> Request:
+        request = permit.request
+        if not self._prepares or not request.callback:
+            return request
+        PREPARING.set(permit)  # once it has departed it concerns nobody
+        prepared = await self._pages.prepared(request)
+        if origin(prepared.url) != origin(request.url):  # the permit, and robots.txt, are of this one
+            text = f"prepare() moved the request to {origin(prepared.url)}; yield a Request for that instead"
+            raise FetchError(Reason.CALLBACK_ERROR, text)
+        return prepared
