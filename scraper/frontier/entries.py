@@ -13,6 +13,10 @@ from ..settings import near
 QUEUED, WAITING, ALL = "queued", "waiting", "all"
 ENDS = ("done", "redirected", "failed", "dropped")
 STATES = (ALL, QUEUED, WAITING, *ENDS)
+# Ends of requests that were not sent for them.
+NOT_SENT = frozenset(
+    {Reason.ROBOTS, Reason.HOST_LIMIT, Reason.TOO_DEEP, Reason.HOST_DOWN, Reason.ROBOTS_UNREACHABLE, Reason.POISON}
+)
 REASONS = tuple(each.value for each in Reason)
 
 
@@ -37,8 +41,8 @@ class Selection(msgspec.Struct, frozen=True):
             known = REASONS if state else (*STATES, *REASONS)
             raise UsageError(f"{text!r}: there is no state or reason {reason!r}{near(reason, known)}")
         status = words.pop(0) if words else ""
-        if words or (status and not status.isdecimal()):
-            raise UsageError(f"{text!r} is no selection; write STATE, STATE:REASON or STATE:status:404")
+        if words or (status and not (status.isdecimal() and reason == Reason.STATUS)):
+            raise UsageError(f"{text!r}: write a state, a reason, STATE:REASON or STATE:status:404")
         return cls("" if state == ALL else state, reason, int(status or 0))
 
     def where(self, now: float) -> tuple[str, list[Any]]:
@@ -50,12 +54,17 @@ class Selection(msgspec.Struct, frozen=True):
         elif self.state == QUEUED:
             parts = ["q.id IS NOT NULL"]
         elif self.state == WAITING:
-            parts, values = ["+q.lane = 0 AND q.due > ?"], [now]  # "+": in the order of tokens, whatever indexes there are
+            parts, values = ["+q.lane = 0 AND q.due > ?"], [now]  # "+": no index, it would lose the order of tokens
         for name, value in (("a.reason", self.reason), ("a.status", self.status)):
             if value:
                 parts.append(f"{name} = ?")
                 values.append(value)
         return " AND ".join(parts) or "1", values
+
+    def fits(self, count: Count) -> bool:
+        """Whether a count is of such requests; of a status only where the reason is `status`."""
+        state = self.state in ("", count.state) or (self.state == QUEUED and count.state == WAITING)
+        return state and self.reason in ("", count.reason) and self.status in (0, count.status)
 
     @property
     def deep(self) -> bool:
@@ -98,6 +107,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent_token: int = 0
     via: int = 0
     target: int = 0
+
+    @property
+    def sent(self) -> bool:
+        """Whether its end is that of a try."""
+        return bool(self.reason) and self.reason not in NOT_SENT
 
 
 class Attempt(msgspec.Struct, frozen=True):

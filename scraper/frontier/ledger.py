@@ -17,14 +17,10 @@ import msgspec
 from ..errors import StoreError
 from ..reasons import Reason
 from . import schema
-from .entries import QUEUED, WAITING, Attempt, Count, Entry, Rest, Selection, Story
+from .entries import NOT_SENT, QUEUED, WAITING, Attempt, Count, Entry, Rest, Selection, Story
 from .robots import Robots
 
 CHUNK = 1_000  # rows read at once
-# Ends of requests that were not sent for them.
-NOT_SENT = frozenset(
-    {Reason.ROBOTS, Reason.HOST_LIMIT, Reason.TOO_DEEP, Reason.HOST_DOWN, Reason.ROBOTS_UNREACHABLE, Reason.POISON}
-)
 ROW = """
 SELECT r.id, r.url, r.parent, r.via, r.at, r.data, a.end, a.reason, a.detail, a.status, a.at, a.tries, a.took,
   a.wire, a.size, a.items, a.cut, a.target, a.place, q.lane, q.due, q.tries, q.started, q.kills, p.url, v.url, t.url
