@@ -74,8 +74,15 @@ def explained(text: str, root: Path, run: str, spider: str) -> Explanation:
     url = urls.canonical(text)
     folder = find(root, run) if run else _newest(root, urls.netloc(url), spider)
     info = folder.read()
+    check_state(folder)
     with Ledger(folder.state, time.time()) as ledger:
         return _Telling(url, folder, info, ledger).explanation()
+
+
+def check_state(folder: RunFolder) -> None:
+    """Raise UsageError when a run has kept nothing of its requests."""
+    if not folder.state.is_file():
+        raise UsageError(f"run {folder.run} kept no state (durability = none): nothing is known of its requests")
 
 
 def _newest(root: Path, host: str, spider: str) -> RunFolder:
@@ -137,8 +144,8 @@ class _Telling:
     # -- a URL that has no row ----------------------------------------------------------------------
 
     def _without_row(self, told: Explanation) -> None:
-        settings = self._settings()
-        verdict = outside(self.url, settings, self.ledger.labels())
+        settings, labels = self._settings(), self.ledger.labels()
+        verdict = outside(self.url, settings, labels)
         if verdict is not None:
             told.reason, told.said = verdict.reason.value, verdict.said
         elif settings.robots and (robots := self.ledger.robots(urls.origin(self.url))) is not None:
@@ -147,7 +154,8 @@ class _Telling:
                 told.reason, told.said = Reason.ROBOTS.value, f"robots.txt forbids it ({rule})"
         told.known = bool(told.reason)
         told.said = told.said or f"{NEVER}: no page that was read led to it"
-        told.notes = [*self._redirects(), *(() if told.known else self._unread(settings))]
+        own = "" in labels and not settings.allowed_domains  # of the spider's class, which is not kept
+        told.notes = [*self._redirects(), *(() if told.known else self._unread(own))]
 
     def _settings(self) -> Settings:
         """Those of the run, as far as it kept them."""
@@ -158,10 +166,10 @@ class _Telling:
         for page in self.ledger.sent_here(self.url):
             yield f"{named(page)} was redirected here"
 
-    def _unread(self, settings: Settings) -> Iterator[str]:
-        """What might have led to it, or be what was meant."""
-        if not settings.allowed_domains and not self.ledger.knows(urls.netloc(self.url)):
-            yield "its host was never met; the spider's allowed_domains may leave it out"
+    def _unread(self, own: bool) -> Iterator[str]:
+        """What might have led to it, or be what was meant; the spider may have `own` allowed_domains."""
+        if own and not self.ledger.knows(urls.netloc(self.url)):
+            yield "its host was never met: the spider's allowed_domains may leave it out"
         for entry in self.ledger.among(_alike(self.url)):
             yield f"but there is {named(entry)}: {said(entry, self.now)}"
         left = self.ledger.left()

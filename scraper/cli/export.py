@@ -20,6 +20,7 @@ from ..resume import variables
 from ..settings import resolve
 from . import options
 from .crawl import check_outputs
+from .explain import check_state
 from .project import layers, output_folder
 from .requests import COLUMNS, Rows
 from .words import count
@@ -60,6 +61,8 @@ def command(
     info = folder.read()
     if wanted is None and info.state == RUNNING and folder.held():
         raise UsageError(f"run {info.run} is still running; its items so far are in {folder.items}")
+    if wanted is not None:
+        check_state(folder)
     settings = resolve(layers(None, pairs))
     check_outputs(outputs, info.spider, append=append)
     names = variables(info.spider, info.run, info.started)

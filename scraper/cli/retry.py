@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 from msgspec.structs import replace
@@ -16,10 +16,12 @@ from ..frontier.revival import put_back
 from ..reasons import Reason
 from . import options
 from .crawl import LEVELS, Order, Plan, prepared
+from .explain import check_state
 from .project import output_folder
 from .words import count
 
 WHY = "retry"  # of a run that was opened again for this
+LIMITS = ("max_pages", "max_pages_per_host", "max_items", "max_depth", "max_seconds", "max_run_bytes")
 
 
 @click.command(name="retry")
@@ -54,21 +56,29 @@ def command(
     info = folder.read()
     if folder.held():
         raise UsageError(folder.busy())
-    if not folder.state.is_file():
-        raise UsageError(f"run {info.run} kept no state (durability = none): crawl anew")
+    check_state(folder)
     number = failed(folder, wanted, unknown)
     if not number:
         click.echo(_nothing(folder, info, wanted), err=True)
         return 0
     order = Order(
-        word=word, arguments=arguments, pairs=pairs, resume=str(folder.path), root=root, quiet=quiet,
-        log_level=log_level,
+        word=word, arguments=arguments, pairs=[*_limits(info), *pairs], resume=str(folder.path), root=root,
+        quiet=quiet, log_level=log_level,
     )  # fmt: skip
     plan = opened(folder, info, order, wanted, unknown)
-    said = f"fetching again what failed in run {info.run}: {count(number, 'request')}"
+    changed = " and ".join(plan.identity.differences(info))
+    said = f"fetching again what failed in run {info.run}{', though ' + changed if changed else ''}: "
+    said += count(number, "request")
     from .running import execute
 
     return execute(replace(plan, choice=replace(plan.choice, said=said)))
+
+
+def _limits(info: RunInfo) -> Iterator[str]:
+    """The limits of a run as `-s` gives them: what it left out for one of them is not fetched now by surprise."""
+    for name in LIMITS:
+        if name in info.settings:
+            yield f"{name}={info.settings[name]}"
 
 
 def selections(reasons: Sequence[str], unknown: bool) -> list[Selection]:
@@ -100,8 +110,9 @@ def _nothing(folder: RunFolder, info: RunInfo, wanted: Sequence[Selection]) -> s
     said = f"nothing{' of that kind' if wanted and others else ''} failed in run {info.run}"
     if unknown and unknown == others and not wanted:
         said = f"{count(unknown, 'request')} of run {info.run} may have arrived: --unknown sends them again"
-    if left and info.state not in ENDED:
-        said += f"; {count(left, 'request')} are not answered yet: scraper crawl --resume {info.run}"
+    if left:
+        how = f"scraper crawl --resume {info.run}" if info.state not in ENDED else f"it ended with {info.why}"
+        said += f"; not answered yet: {count(left, 'request')} ({how})"
     return said
 
 

@@ -238,8 +238,10 @@ class Ledger:
         return Rest(host, until, down) if down or until > self.now else None
 
     def _decoded(self, text: str) -> _Data:
-        with self._reading():
+        try:  # for each row: a context manager costs as much as the decoding
             return _data.decode(text)
+        except msgspec.MsgspecError as error:
+            raise self._trouble(error) from error
 
     def _unpacked(self, packed: bytes) -> Any:
         with self._reading():
@@ -257,4 +259,7 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, msgspec.MsgspecError) as error:
-            raise StoreError(f"{self.path} cannot be read: {error}") from error
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: Exception) -> StoreError:
+        return StoreError(f"{self.path} cannot be read: {error}")
