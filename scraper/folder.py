@@ -172,7 +172,7 @@ class RunFolder:
         except UsageError:
             pid = 0
         who = "this" if pid == os.getpid() else "another"
-        return f"run {self.run} is being crawled by {who} process" + (f" (pid {pid})" if pid else "")
+        return f"run {self.run} is being crawled by {who} process" + (f" (pid {pid})" if _lives(pid) else "")
 
     def write(self, info: RunInfo) -> None:
         """Replace run.json. Raises OutputError."""
@@ -266,6 +266,19 @@ class RunFolder:
             with suppress(OSError):
                 beside.unlink()
             raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process; one that took over a moment ago has not said so yet."""
+    if not pid or os.name != "posix":  # on Windows to ask is to kill
+        return bool(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _info(data: bytes, run: str) -> RunInfo:

@@ -170,10 +170,14 @@ def _made(
             raise UsageError(f"run {other.run} has just been begun, and left, by another process: try again")
         folder = RunFolder.make(root, identity.spider, now)
         folder.made_root = new
-        folder.take()
-        info = identity.info(folder.run, now)
-        info.pid, info.outputs = os.getpid(), joined(info, places)
-        folder.write(info)
+        try:
+            folder.take()
+            info = identity.info(folder.run, now)
+            info.pid, info.outputs = os.getpid(), joined(info, places)
+            folder.write(info)
+        except BaseException:
+            folder.discard()
+            raise
     return folder
 
 

@@ -172,6 +172,50 @@ def test_what_is_no_run_is_told_as_such(tmp_path: Path) -> None:
     assert RunFolder(tmp_path).read_stats() == {}
 
 
+def test_a_record_of_the_first_version_is_read(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    old = {"run": folder.run, "spider": "shop", "outputs": ["a.csv", "-"], "items": 3, "schema": 1}
+    (folder.path / "run.json").write_bytes(msgspec.json.encode(old))
+    info = folder.read()
+    assert (info.items, info.outputs, info.identity) == (3, [Place("a.csv"), Place("-")], "")
+
+
+def test_a_record_of_a_newer_version_is_told_as_such_and_never_deleted(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    newer = {"run": folder.run, "spider": "shop", "state": FINISHED, "schema": 99, "outputs": 3}
+    (folder.path / "run.json").write_bytes(msgspec.json.encode(newer))
+    with pytest.raises(UsageError, match=r"made by a newer version of scraper \(its record has schema 99"):
+        folder.read()
+    ended(tmp_path, FINISHED, START + 1, keep=1)
+    assert folder.run in names(tmp_path)
+
+
+def test_an_ended_run_that_is_held_is_not_deleted(tmp_path: Path) -> None:
+    old = ended(tmp_path, FINISHED)
+    with old.hold():
+        for n in range(1, 4):
+            ended(tmp_path, FINISHED, START + n, keep=1)
+    assert old.run in names(tmp_path)
+
+
+def test_a_place_has_one_cursor_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    folder = begun(tmp_path)
+    cursors = {folder.cursor(name) for name in ("a.csv", "./a.csv", "link/a.csv", f"{tmp_path}/a.csv")}
+    assert len(cursors) == 1
+    assert cursors.isdisjoint({folder.cursor("b.csv"), folder.cursor("-")})
+    assert {path.parent for path in cursors} == {folder.path / "outputs"}
+
+
+def test_a_run_that_was_only_looked_at_is_not_taken_back(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    RunFolder(folder.path).discard()
+    assert folder.read().state == RUNNING
+
+
 def test_a_run_is_found_by_id_beginning_spider_pointer_and_path(tmp_path: Path) -> None:
     first, second = ended(tmp_path, FINISHED), ended(tmp_path, FAILED, START + 60)
     for word in (first.run, "20260131-1200", "shop", "shop/latest", f"shop/{first.run}", str(first.path)):

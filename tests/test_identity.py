@@ -82,7 +82,14 @@ def test_a_secret_that_is_the_default_need_not_be_given_again() -> None:
     assert not_kept(identity().info("r", 0.0)) == []
 
 
-PACE = {"delay": 3, "per_host": 1, "timeout": 5, "max_pages": 10, "proxy": "http://p.test/", "durability": "power"}
+PACE: dict[str, Any] = {
+    "delay": 3,
+    "per_host": 1,
+    "timeout": 5,
+    "max_pages": 10,
+    "proxy": "http://p.test/",
+    "durability": "power",
+}
 
 
 def test_pace_patience_limits_and_results_may_change() -> None:

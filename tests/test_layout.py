@@ -33,7 +33,7 @@ ROWS = (
     ("judge", "page", "commit", "ticket", "identity"),
     ("spider", "stats", "folder"),
     ("frontier", "fetch", "parse", "outputs"),
-    ("item", "outcome"),
+    ("item", "outcome", "spool"),
     ("response",),
     ("request",),
     ("settings", "events", "domains", "blackbox"),

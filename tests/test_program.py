@@ -18,6 +18,7 @@ import pytest
 from scraper import Response, Spider, arg, crawl, run, stream
 from scraper.errors import StoreError, UsageError
 from scraper.events import Events, PageEnded
+from scraper.folder import RunFolder
 from scraper.program import Result
 from scraper.testing.resolve import Loopback
 from scraper.testing.site import Site
@@ -185,7 +186,67 @@ async def test_a_run_folder_holds_everything_of_the_run(site: Site, tmp_path: Pa
     assert (tmp_path / "walk" / "latest").resolve() == result.folder
     assert not (tmp_path / "walk" / "current").exists()
     assert "read it" in (result.folder / "log.jsonl").read_text()
-    assert not any("s3cret" in path.read_text() for path in result.folder.iterdir())
+    assert not any(b"s3cret" in path.read_bytes() for path in result.folder.iterdir())
+
+
+# -- continued ---------------------------------------------------------------------------------------
+
+
+async def cut(site: Site, folder: Path, spider: Spider | None = None, **more: Any) -> RunFolder:
+    """A run in `folder` that was cancelled after some pages."""
+    task = asyncio.create_task(crawl(spider or Walk(), folder=folder, **{**on(site, per_host=1), **more}))
+    begun = len(site.hits)
+    await site.until(lambda: len(site.hits) > begun + 5)
+    task.cancel()
+    await asyncio.wait([task])
+    return RunFolder((folder / "walk" / "current").resolve())
+
+
+async def test_a_run_is_continued_only_when_that_is_asked_for(site: Site, tmp_path: Path) -> None:
+    truth = site.tree(pages=30, delay=0.01)
+    first = await cut(site, tmp_path)
+    again = await crawl(Walk(), folder=tmp_path, **on(site))
+    assert again.folder != first.path
+    result = await crawl(Walk(), folder=tmp_path, resume=True, output=tmp_path / "a.jsonl", **on(site))
+    assert result.folder == first.path
+    assert sorted(each["url"] for each in lines(tmp_path / "a.jsonl")) == sorted(f"http://a.test{p}" for p in truth)
+    assert result.report.state == "finished"
+
+
+async def test_a_run_is_continued_by_its_name_with_the_outputs_it_had(site: Site, tmp_path: Path) -> None:
+    truth = site.tree(pages=30, delay=0.01)
+    first = await cut(site, tmp_path, output=tmp_path / "{run}.jsonl")
+    result = await crawl(Walk(), folder=tmp_path, resume=first.run, **on(site, max_depth=9))
+    assert result.folder == first.path
+    assert len(lines(tmp_path / f"{first.run}.jsonl")) == len(truth)
+    with pytest.raises(UsageError, match="there is nothing to continue"):
+        await crawl(Walk(), folder=tmp_path, resume=first.run, **on(site))
+
+
+async def test_what_is_wrong_leaves_a_run_that_was_to_go_on_as_it_was(site: Site, tmp_path: Path) -> None:
+    site.tree(pages=30, delay=0.01)
+    first = await cut(site, tmp_path)
+    before, stats = first.read(), first.state.stat().st_size
+    with pytest.raises(TypeError, match="colour"):
+        await crawl(Walk(), folder=tmp_path, resume=True, colour="red", **on(site))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is not a folder"):
+        await crawl(Walk(), folder=tmp_path, resume=True, output=tmp_path / "file" / "a.csv", **on(site))
+    assert (first.read(), first.state.stat().st_size, first.held()) == (before, stats, False)
+
+
+async def test_of_two_at_once_in_one_program_one_is_refused(site: Site, tmp_path: Path) -> None:
+    site.tree(pages=30, delay=0.01)
+    both = [crawl(Walk(), folder=tmp_path, resume=True, **on(site)) for _ in range(2)]
+    one, other = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(one, Result)
+    assert "is being crawled by this process" in str(other)
+    assert "resume=False starts another one beside it" in str(other)
+
+
+async def test_what_is_kept_nowhere_cannot_be_continued(site: Site) -> None:
+    with pytest.raises(UsageError, match="give the folder of runs too"):
+        await crawl(Walk(), resume=True, **on(site))
 
 
 # -- refused before anything is sent ----------------------------------------------------------------

@@ -169,6 +169,12 @@ def test_a_living_process_keeps_others_out_and_another_crawl_does_not(tmp_path: 
         assert chosen(tmp_path, "art") == Choice()
 
 
+def test_a_process_that_is_gone_is_not_named(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    assert left(tmp_path, pid=gone.pid).busy().endswith("is being crawled by another process")
+
+
 def test_a_record_that_cannot_be_read_spoils_no_other(tmp_path: Path) -> None:
     good = left(tmp_path, 2 * HOUR)
     (left(tmp_path).path / "run.json").write_text("{")
@@ -331,7 +337,7 @@ def test_of_commands_started_at_one_instant_one_has_the_run(tmp_path: Path, unfi
             each.kill()
             each.communicate()
     assert sorted(line.split()[0] for line in told) == ["has", "refused", "refused", "refused"]
-    assert all("is being crawled by another process (pid " in line for line in told if line.startswith("refused"))
+    assert all("is being crawled by another process" in line for line in told if line.startswith("refused"))
     assert len([path for path in (tmp_path / "shop").iterdir() if not path.is_symlink()]) == 1
 
 

@@ -136,7 +136,7 @@ class CsvTable:
 
     def _widen(self, old: BinaryIO, new: BinaryIO) -> None:
         """Copy record by record with empty cells added; a record ends where its quotes are even. O(bytes)."""
-        new.write(self._line(list(self._columns)))
+        size = new.write(self._line(list(self._columns)))
         widths = [*self._widths, (self._size + 1, 0)]
         start = position = at = quotes = 0
         record: list[bytes] = []
@@ -149,9 +149,10 @@ class CsvTable:
             while widths[at + 1][0] <= start:
                 at += 1
             if start:  # the record at 0 is the old header
-                new.write(self._padded(b"".join(record), widths[at][1]))
+                size += new.write(self._padded(b"".join(record), widths[at][1]))
             start, quotes = position, 0
             record.clear()
+        self._widths, self._size = [(0, len(self._columns))], size
 
     def _padded(self, record: bytes, width: int) -> bytes:
         end = b"\r\n" if record.endswith(b"\r\n") else b"\n"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import stat
 import zlib
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -22,6 +23,19 @@ else:
     LOCKS = True
 
 COPIED = 1024 * 1024  # bytes copied at once
+AGAIN = "run again or export the run"
+FULL = f"make room there, and {AGAIN}"
+CLOSED = f"allow writing there or give another path, and {AGAIN}"
+GONE = f"put the folder back, and {AGAIN}"
+ADVICE = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
+    errno.EACCES: CLOSED,
+    errno.EPERM: CLOSED,
+    errno.EROFS: CLOSED,
+    errno.ENOENT: GONE,
+}
 T = TypeVar("T")
 
 
@@ -39,39 +53,51 @@ async def whole(work: Awaitable[T]) -> T:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Turn the system's errors into OutputError, with the path and the reason."""
+    """Turn the system's errors into OutputError, with the path, the reason, and what to do where that is known."""
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
-        raise OutputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        advice = ADVICE.get(getattr(error, "errno", None) or 0, "")
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: {reason}{advice and '; '}{advice}") from error
 
 
-def owned(path: Path) -> io.FileIO:
-    """Open for writing without touching the content, made if need be, and kept from other processes."""
+def removed(path: Path) -> OutputError:
+    """Somebody took away what is being written."""
+    return OutputError(f"{path} was removed while it was written; let it be, and {AGAIN}")
+
+
+def owned(path: Path, what: Path | None = None) -> io.FileIO:
+    """Open for writing without touching the content, made if need be, and kept from other processes.
+
+    `what` is what the file stands for, if not for itself.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666), "r+")
     try:
-        _lock(raw, path)
+        _lock(raw, path, what or path)
     except (OSError, OutputError):
         raw.close()
         raise
     return raw
 
 
-def _lock(raw: io.FileIO, path: Path) -> None:
+def _lock(raw: io.FileIO, path: Path, what: Path) -> None:
     """Held until the file is closed, which is after it got its final name."""
     opened = os.fstat(raw.fileno())
     if not LOCKS or not stat.S_ISREG(opened.st_mode):
         return
-    taken = f"{path} is being written by another run"
+    taken = f"{what} is being written by another run"
     try:
         fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OutputError(taken) from error
     except OSError:
         return  # a file system without locks
-    if not os.path.samestat(opened, os.stat(path)):
-        raise OutputError(taken)  # it has just been finished: what was opened is the result itself
+    with suppress(FileNotFoundError):
+        if os.path.samestat(opened, os.stat(path)):
+            return
+    raise OutputError(taken)  # it has just been finished: what was opened is the result itself
 
 
 def cut_at(raw: io.FileIO, size: int) -> None:
@@ -88,3 +114,17 @@ def copy(old: BinaryIO, new: BinaryIO, size: int) -> None:
         while view:  # a raw file may take less than it is given
             view = view[new.write(view) :]
         size -= len(chunk)
+
+
+def put_in_place(raw: io.FileIO, part: Path, path: Path) -> None:
+    """Give a file its final name, safe from a loss of power."""
+    os.fsync(raw.fileno())
+    if not LOCKS:
+        raw.close()  # Windows replaces no open file; elsewhere the lock holds until it is done
+    os.replace(part, path)
+    if os.name == "posix":  # the new name is in the folder, which is a file of its own
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -10,6 +10,7 @@ import msgspec
 
 from ..errors import OutputError
 from . import CursorLost
+from .disk import whole
 from .form import Form
 from .part import Mark, Part
 
@@ -32,9 +33,11 @@ class FileOutput:
         self._make = form
         self._form = form(None)
         self._kept = _Cursor(Mark(0, 0), self._form.state())
+        self._flushed = True
 
-    async def open(self, cursor: bytes | None) -> None:
+    async def open(self, cursor: bytes | None, committed: int) -> None:
         """Begin anew, after what PATH holds with `append`; or cut PATH.part back to the cursor."""
+        self._flushed = True
         if cursor is None:
             self._form = self._make(None)
             await self.part.begin(self._form if self.append else None)
@@ -49,27 +52,40 @@ class FileOutput:
         await self._keep()
 
     async def write(self, lines: Sequence[bytes]) -> None:
-        """Render off the loop, and write in one go."""
-        await self._put(await asyncio.to_thread(self._form.render, lines))
+        """Render off the loop, and write in one go, to the end even when cancelled: form and file agree."""
+        self._flushed = False
+        await whole(self._rendered(lines))
 
-    async def flush(self) -> bytes:
+    async def flush(self, position: int) -> bytes:
         """Everything is in the file; a gzip member ends here."""
         await self._put(self._form.settle())
-        return msgspec.msgpack.encode(await self._keep())
+        cursor = msgspec.msgpack.encode(await self._keep())
+        self._flushed = True
+        return cursor
 
-    async def close(self, *, finished: bool) -> None:
-        """Write the footer; PATH.part becomes PATH when `finished`, and stays, valid, when not."""
+    async def close(self, *, finished: bool) -> bytes | None:
+        """Write the footer; PATH.part becomes PATH when `finished`, and stays, valid, when not.
+
+        A form that has to be written anew is so, and has a new cursor then; not when the end is no orderly
+        one, because the last cursor must stay true.
+        """
         if not finished and not self.part.opened:
-            return
+            return None
         try:
             await self._put(self._form.settle())
-            rewrite = self._form.rewrite()
+            cursor = None
+            rewrite = self._form.rewrite() if finished or self._flushed else None
             if rewrite is not None:
                 await self.part.rewrite(rewrite)
+                cursor = msgspec.msgpack.encode(await self._keep())
             await self.part.write(self._form.tail())
             await self.part.end(finished=finished)
         finally:
             await self.part.leave()
+        return cursor
+
+    async def _rendered(self, lines: Sequence[bytes]) -> None:
+        await self._put(await asyncio.to_thread(self._form.render, lines))
 
     async def _keep(self) -> _Cursor:
         self._kept = _Cursor(await self.part.mark(), self._form.state())
@@ -78,7 +94,7 @@ class FileOutput:
     async def _put(self, data: bytes) -> None:
         """Append; when that fails (a full disk), the file and the form go back to the last cursor."""
         try:
-            await self.part.write(data)
+            await whole(self.part.write(data))
         except OutputError:
             self._form = self._make(self._kept.form)
             await self.part.cut(self._kept.mark)

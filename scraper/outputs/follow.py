@@ -103,7 +103,9 @@ class Follower:
                 await self._step()
             await self._flush()
             closed = True
-            await self._output.close(finished=self._ending)
+            moved = await self._output.close(finished=self._ending)
+            if moved is not None:
+                await self._keep(moved)
         except OutputError as error:
             self.error = error
         finally:
@@ -114,15 +116,15 @@ class Follower:
                     await self._output.close(finished=False)
 
     async def _open(self) -> None:
-        """At the cursor if that can be, else from the beginning of the journal, which has everything."""
+        """Where the output says it is, else at the cursor, else at the journal's beginning, which has all."""
         with suppress(CursorLost, msgspec.MsgspecError):
             if self._cursor is not None:
                 kept = msgspec.msgpack.decode(self._cursor, type=_Cursor)
                 if kept.position <= self.committed:  # else a loss of power took the journal back further
-                    await self._output.open(kept.output)
-                    self.position = kept.position
+                    own = await self._output.open(kept.output, self.committed)
+                    self.position = kept.position if own is None else own
                     return
-        await self._output.open(None)
+        self.position = await self._output.open(None, self.committed) or 0
 
     async def _step(self) -> None:
         """Write one batch; or wait for news, or for the time to flush."""
@@ -149,9 +151,11 @@ class Follower:
 
     async def _flush(self) -> None:
         self._items = self._bytes = 0
-        cursor = msgspec.msgpack.encode(_Cursor(self.position, await self._output.flush()))
+        await self._keep(await self._output.flush(self.position))
+
+    async def _keep(self, output: bytes) -> None:
         if self._save is not None:
-            await self._save(cursor)
+            await self._save(msgspec.msgpack.encode(_Cursor(self.position, output)))
 
 
 class CursorFile:

@@ -36,5 +36,8 @@ class Form(Protocol):
         ...
 
     def rewrite(self) -> Rewrite | None:
-        """How the file must be written anew, from the old to the new, before its tail; usually not at all."""
+        """How the file must be written anew, from the old to the new, before its tail; usually not at all.
+
+        Afterwards the form's state is that of the new file.
+        """
         ...

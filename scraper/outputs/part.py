@@ -20,7 +20,7 @@ from aiofiles.threadpool import wrap
 
 from ..errors import OutputError
 from . import CursorLost
-from .disk import COPIED, LOCKS, copy, cut_at, named, owned, whole
+from .disk import COPIED, copy, cut_at, named, owned, put_in_place, removed, whole
 from .form import Form, Rewrite
 
 CHECKED = 4096  # bytes before a mark that are compared when the file is opened again
@@ -72,7 +72,7 @@ class Part:
         """Where the file can be cut back to."""
         await self._end_member()
         if os.fstat(self._handle.fileno()).st_nlink == 0:
-            raise OutputError(f"{self.part} was removed while it was written")
+            raise removed(self.part)
         return Mark(self.size, zlib.crc32(self._last[-CHECKED:]))
 
     async def cut(self, mark: Mark) -> None:
@@ -95,7 +95,7 @@ class Part:
         await self._end_member()
         if finished:
             with named(self.path):
-                await whole(asyncio.to_thread(self._replace))
+                await whole(asyncio.to_thread(put_in_place, self._handle, self.part, self.path))
 
     async def leave(self) -> None:
         """Let go of the file as it is."""
@@ -210,18 +210,6 @@ class Part:
         self._handle.close()
         self._raw = raw
         self._tell(raw)
-
-    def _replace(self) -> None:
-        os.fsync(self._handle.fileno())
-        if not LOCKS and self._raw is not None:
-            self._raw.close()  # Windows replaces no open file; elsewhere the lock holds until it is done
-        os.replace(self.part, self.path)
-        if os.name == "posix":  # the new name is in the folder, which is a file of its own
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
 
     def _tell(self, raw: io.FileIO) -> None:
         self.size = raw.seek(0, os.SEEK_END)

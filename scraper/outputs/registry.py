@@ -16,6 +16,8 @@ from .form import Form
 
 STDOUT = "-"
 ENDINGS = (".jsonl", ".ndjson", ".jl", ".json", ".csv", ".tsv", ".xml")
+DATABASES = (".sqlite", ".sqlite3", ".db")  # never compressed
+IN_MEMORY = "memory"  # the run id of a crawl without a folder: it cannot be gone on with
 VARIABLE = re.compile(r"\{(\w*)\}")
 
 
@@ -27,18 +29,25 @@ def open_output(
     columns: Sequence[str] = (),
     csv_safe: bool = False,
 ) -> Output:
-    """The output that a path names: by its ending, with or without `.gz`; `-` is standard output.
+    """The output that a path names: by its ending, most with or without `.gz`; `-` is standard output.
 
     `{date}`, `{run}`, `{spider}` are taken from `variables`; `columns` are the declared fields of the items,
-    `csv_safe` guards spreadsheets against formulas. Nothing is touched yet. Raises UsageError.
+    `csv_safe` guards spreadsheets against formulas. The `run` of `variables` is what a database keeps its position
+    under, and names lines on standard output. Nothing is touched yet. Raises UsageError.
     """
+    run = variables.get("run", "")
+    run = "" if run == IN_MEMORY else run
     if path == STDOUT:
         from .stdout import Stdout
 
-        return Stdout()
+        return Stdout(run=run)
+    full = Path(expand(path, variables))
+    if full.suffix.lower() in DATABASES:
+        from .sqlite import SqliteFile
+
+        return SqliteFile(full, run=run, append=append, columns=columns)
     from .file import FileOutput
 
-    full = Path(expand(path, variables))
     return FileOutput(full, _form(_ending(full), columns, csv_safe), append=append)
 
 
@@ -81,10 +90,13 @@ def _ending(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
     ending = Path(name).suffix
     if ending not in ENDINGS:
-        known = " ".join(ENDINGS)
+        known, whole = " ".join(ENDINGS), " ".join(DATABASES)
         what = f"the ending {ending}" if ending else "a path without ending"
+        if ending in DATABASES:
+            raise UsageError(f"{path}: a database is not compressed; leave .gz out")
         raise UsageError(
-            f"{path}: {what} names no format{_near(ending, ENDINGS)}; there are {known}, each also .gz"
+            f"{path}: {what} names no format{_near(ending, (*ENDINGS, *DATABASES))}; "
+            f"there are {known}, each also .gz, and {whole}"
         )
     return ending
 

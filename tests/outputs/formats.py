@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sqlite3
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +48,29 @@ READERS: dict[str, Reader] = {
     ".xml": _xml,
     ".xml.gz": _xml,
 }
-ENDINGS = list(READERS)
+ENDINGS = [*READERS, ".sqlite"]
 
 
 def read(path: Path, ending: str) -> list[Any]:
     """The items of a file, whatever it is called."""
+    if ending == ".sqlite":
+        return rows(path)
     data = path.read_bytes()
     return READERS[ending](gzip.decompress(data) if ending.endswith(".gz") else data)
 
 
-def output(path: Path, **options: Any) -> Output:
+def rows(path: Path, query: str = "SELECT * FROM items ORDER BY _rowid_") -> list[dict[str, Any]]:
+    """What a query finds in a database, read by a connection of its own; nothing when there is no table."""
+    with closing(sqlite3.connect(path, timeout=0.2)) as db:
+        db.row_factory = sqlite3.Row
+        if query.startswith("SELECT * FROM items") and not db.execute("PRAGMA table_info(items)").fetchall():
+            return []
+        return [dict(row) for row in db.execute(query)]
+
+
+def output(path: Path, run: str = "r1", **options: Any) -> Output:
     """An output by its path."""
-    return open_output(str(path), variables={}, **options)
+    return open_output(str(path), variables={"run": run}, **options)
 
 
 def lines(count: int, start: int = 0) -> list[bytes]:
@@ -75,17 +88,16 @@ def lines(count: int, start: int = 0) -> list[bytes]:
     return [json.dumps(item).encode() for item in items]
 
 
-async def fill(out: Output, batch: Sequence[bytes]) -> bytes:
+async def fill(out: Output, batch: Sequence[bytes], position: int = 1) -> bytes:
     """Items written and flushed; answers the cursor."""
     await out.write(batch)
-    return await out.flush()
+    return await out.flush(position)
 
 
-async def written(path: Path, batches: Sequence[Sequence[bytes]], **options: Any) -> None:
+async def written(path: Path, batches: Sequence[Sequence[bytes]], run: str = "r0", **options: Any) -> None:
     """A file written without interruption."""
-    out = output(path, **options)
-    await out.open(None)
-    for batch in batches:
-        await out.write(batch)
-        await out.flush()
+    out = output(path, run, **options)
+    await out.open(None, 0)
+    for number, batch in enumerate(batches, 1):
+        await fill(out, batch, number)
     await out.close(finished=True)

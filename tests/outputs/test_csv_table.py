@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Sequence
@@ -12,8 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.outputs.csv_table import CsvTable
+from scraper.outputs.follow import CursorFile, Follower
+from scraper.outputs.journal import Journal
 
+from .disks import small_disk
 from .formats import output, written
+from .test_trouble import COUNT, Source, Trial, journal_of, numbers
 
 CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -118,8 +123,62 @@ async def test_a_table_that_names_a_column_twice_is_not_added_to(tmp_path: Path)
     path.write_bytes(b"a,a\r\n1,2\r\n")
     out = output(path, append=True)
     with pytest.raises(Exception, match="names a column twice"):
-        await out.open(None)
+        await out.open(None, 0)
     await out.close(finished=False)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("finished", [False, True])
+async def test_a_late_column_costs_no_replay_after_an_orderly_end(
+    tmp_path: Path, ending: str, finished: bool
+) -> None:
+    journal = Journal(tmp_path / "items.jsonl")
+    await journal.open(0)
+    middle = await journal.append(encoded([{"a": 'x "y"\n'}] * 2000 + [{"b": 2, "a": 1}]))
+    end = await journal.append(encoded([{"c": 3}, {"a": 4}]))
+    await journal.close()
+    kept = CursorFile(tmp_path / "cursor")
+    path = tmp_path / f"out{ending}"
+    first = Follower(journal, output(path), committed=middle, save=kept.save)
+    first.end(finished=finished)
+    await first.run()
+    cursor = kept.load()
+    second = Follower(Tail(journal, middle), output(path), cursor=cursor, committed=end, save=kept.save)
+    second.end(finished=True)
+    await second.run()
+    assert second.error is None
+    data = path.read_bytes()
+    found = rows(gzip.decompress(data) if ending == ".csv.gz" else data)
+    assert found == [["a", "b", "c"], *[['x "y"\n', "", ""]] * 2000, ["1", "2", ""], ["", "", "3"], ["4", "", ""]]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+async def test_a_disk_without_room_for_the_wider_table_keeps_the_part_and_its_cursor(
+    tmp_path: Path, ending: str
+) -> None:
+    with small_disk(tmp_path / "disk", 6000) as folder:
+        trial = Trial(await journal_of(tmp_path, noise=200), folder / f"out{ending}")
+        ballast = folder / "ballast"
+        ballast.write_bytes(bytes((6000 - (1500 if ending == ".csv" else 750)) * 1024))
+        assert "No space left on device; make room there" in await trial.whole()
+        assert sorted(path.name for path in folder.glob("*")) == ["ballast", f"out{ending}.part"]
+        ballast.unlink()
+        trial.journal = Tail(trial.journal, trial.journal.position)  # nothing of it needs to be read again
+        assert await trial.whole() == ""
+        assert numbers(trial.path, ending) == list(range(COUNT))
+
+
+class Tail:
+    """A journal of which the beginning must not be read again."""
+
+    def __init__(self, journal: Source, start: int) -> None:
+        self.journal = journal
+        self.position = journal.position
+        self.start = start
+
+    async def read(self, position: int, end: int) -> tuple[list[bytes], int]:
+        assert position >= self.start
+        return await self.journal.read(position, end)
 
 
 @given(

@@ -30,7 +30,7 @@ class Recorder:
         self.gate.set()
         self.fail_at = fail_at
 
-    async def open(self, cursor: bytes | None) -> None:
+    async def open(self, cursor: bytes | None, committed: int) -> None:
         del self.lines[int(cursor or b"0") :]
 
     async def write(self, lines: Sequence[bytes]) -> None:
@@ -39,7 +39,7 @@ class Recorder:
         if 0 <= self.fail_at <= len(self.lines):
             raise OutputError("the database is gone")
 
-    async def flush(self) -> bytes:
+    async def flush(self, position: int) -> bytes:
         self.flushed.append(len(self.lines))
         return b"%d" % len(self.lines)
 
@@ -221,7 +221,7 @@ async def main(folder, path):
     journal = Journal(folder / "items.jsonl", chunk=2000)
     kept = CursorFile(folder / "cursor")
     end = journal.path.stat().st_size
-    out = open_output(path, variables={})
+    out = open_output(path, variables={"run": "r1"})
     follower = Follower(journal, out, cursor=kept.load(), committed=end, save=kept.save)
     follower.end(finished=True)
     print("begun", flush=True)
@@ -232,7 +232,7 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("ending", [".json", ".csv.gz"])
+@pytest.mark.parametrize("ending", [".json", ".csv.gz", ".sqlite"])
 def test_killed_for_real_again_and_again_nothing_is_lost_or_twice(tmp_path: Path, ending: str) -> None:
     (tmp_path / "items.jsonl").write_bytes(b"\n".join(lines(60_000)) + b"\n")
     path = tmp_path / f"out{ending}"

@@ -39,6 +39,6 @@ async def test_append_to_what_is_of_another_form_is_refused(tmp_path: Path, name
     path.write_bytes(content)
     out = output(path, append=True)
     with pytest.raises(OutputError, match=name):
-        await out.open(None)
+        await out.open(None, 0)
     await out.close(finished=False)
     assert path.read_bytes() == content

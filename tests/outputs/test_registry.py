@@ -38,7 +38,7 @@ def test_an_unknown_ending_is_an_error_that_lists_what_exists(path: str, message
 
 async def test_endings_may_be_in_capitals(tmp_path: Path) -> None:
     out = open_output(str(tmp_path / "OUT.JSON.GZ"), variables={})
-    await out.open(None)
+    await out.open(None, 0)
     await out.close(finished=True)
     assert (tmp_path / "OUT.JSON.GZ").read_bytes()[:2] == b"\x1f\x8b"
 
@@ -69,7 +69,7 @@ async def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) ->
     link = tmp_path / "link.jsonl"
     link.symlink_to("there/real.jsonl")
     out = open_output(str(link), variables={})
-    await out.open(None)
+    await out.open(None, 0)
     await out.write([b"{}"])
     await out.close(finished=True)
     assert link.is_symlink()
