@@ -13,15 +13,17 @@ import msgspec
 from .. import url as urls
 from ..errors import StoreError, UsageError
 from ..folder import ENDED, RunFolder, RunInfo, all_runs, find
-from ..frontier.entries import Story
+from ..frontier.entries import QUEUED, WAITING, Story
 from ..frontier.ledger import Ledger
 from ..frontier.verdict import forbidding, outside, unfit
 from ..identity import NOT_KEPT
+from ..logs import clean
 from ..reasons import Reason
+from ..resume import resumable
 from ..settings import NAMES, Settings, resolve
 from ..url import printable
 from . import options
-from .project import output_folder
+from .project import output_folder, run_word
 from .story import lines, named, said
 from .words import count
 
@@ -128,7 +130,8 @@ class _Telling:
             self._without_row(told)
             head = f"dropped, {told.reason.replace('_', ' ')}: {told.said}" if told.reason else told.said
             told.text = [f"{printable(self.url)}: {head}", *(f"  {note}" for note in told.notes)]
-        told.text.append(f"  in run {self.info.run} of {self.info.spider}, {self.state.replace('_', ' ')}")
+        why = f" ({clean(self.info.why)})" if self.info.why not in ("", self.state) else ""
+        told.text.append(f"  in run {self.info.run} of {self.info.spider}, {self.state.replace('_', ' ')}{why}")
         return told
 
     def _lines(self, story: Story) -> Iterator[str]:
@@ -140,6 +143,8 @@ class _Telling:
         if entry.state == "failed":
             option = " --unknown" if entry.reason == Reason.UNKNOWN else ""
             yield f"  to fetch again what has failed: scraper retry {self.info.run}{option}"
+        elif entry.state in (QUEUED, WAITING) and resumable(self.folder, self.info):
+            yield f"  to continue it: scraper crawl --resume {run_word(self.folder)}"
 
     # -- a URL that has no row ----------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from ..frontier.entries import Selection
 from ..frontier.ledger import Ledger
 from ..outputs.follow import Follower
 from ..outputs.journal import Journal
-from ..outputs.registry import STDOUT, expand, open_output
+from ..outputs.registry import STDOUT, VARIABLE, expand, open_output
 from ..resume import variables
 from ..settings import resolve
 from . import options
@@ -68,13 +68,15 @@ def command(
     names = variables(info.spider, info.run, info.started)
     for path in outputs:
         where = expand(path, names)
-        columns = () if wanted is None else COLUMNS
-        made = open_output(path, append=append, variables=names, columns=columns, csv_safe=settings.csv_safe)
         if wanted is None:
             position, number = committed(folder)
+            made = open_output(path, append=append, variables=names, csv_safe=settings.csv_safe)
             told = count(number, "item")
             _follow(Follower(Journal(folder.items), made, name=where, committed=position))
         else:
+            known = {name: f"{{{name}}}" for name in VARIABLE.findall(where)}  # it is filled in already
+            known["run"] = ""  # a database must not take these rows for the run's items
+            made = open_output(where, append=append, variables=known, columns=COLUMNS, csv_safe=settings.csv_safe)
             with Ledger(folder.state, time.time()) as ledger:
                 rows = Rows(ledger, wanted)
                 _follow(Follower(rows, made, name=where, committed=ENDLESS))

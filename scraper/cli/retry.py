@@ -17,7 +17,7 @@ from ..reasons import Reason
 from . import options
 from .crawl import LEVELS, Order, Plan, prepared
 from .explain import check_state
-from .project import output_folder
+from .project import output_folder, run_word
 from .words import count
 
 WHY = "retry"  # of a run that was opened again for this
@@ -111,7 +111,9 @@ def _nothing(folder: RunFolder, info: RunInfo, wanted: Sequence[Selection]) -> s
     if unknown and unknown == others and not wanted:
         said = f"{count(unknown, 'request')} of run {info.run} may have arrived: --unknown sends them again"
     if left:
-        how = f"scraper crawl --resume {info.run}" if info.state not in ENDED else f"it ended with {info.why}"
+        how = (
+            f"scraper crawl --resume {run_word(folder)}" if info.state not in ENDED else f"it ended with {info.why}"
+        )
         said += f"; not answered yet: {count(left, 'request')} ({how})"
     return said
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from ..folder import RUNNING
+from ..folder import ENDED, RUNNING
 from ..frontier.entries import QUEUED, WAITING, Attempt, Entry, Rest, Story
 from ..logs import clean
 from ..reasons import Reason
@@ -90,7 +90,9 @@ def _outlook(story: Story, now: float, run_state: str, rest: Rest | None) -> Ite
         yield f"{count(entry.kills, 'process', 'processes')} died while working on it: it will be worked on alone"
     if rest is not None:
         yield f"its host {resting(rest, now)}"
-    if run_state != RUNNING:
+    if run_state in ENDED:
+        yield "the run has ended without it"
+    elif run_state != RUNNING:
         yield "the run is not going on now"
     elif entry.state == QUEUED:
         before = f"{count(story.ahead, 'request')} of its host come before it" if story.ahead else "it is next"

@@ -6,7 +6,9 @@ import csv
 import json
 import re
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -140,14 +142,15 @@ async def test_a_run_that_was_killed_is_told_and_so_are_its_requests(here: Path)
         await ended(process)
     told = await scraper("runs", "one/current", cwd=here)
     assert re.search(r"requests   \d+ done\n +\d+ queued\noldest     queued, found \d", told.out)
-    rows = [json.loads(line) for line in running.out.splitlines()]
-    waiting = next(row["url"] for row in reversed(rows) if row["state"] == "queued")
-    story = await scraper("explain", waiting, cwd=here)
-    assert story.code == 0
-    assert "died" in story.out
+    assert len(running.out.splitlines()) > 40
     after = await scraper("export", "one/current", "--requests", "queued", "-o", "q.jsonl", cwd=here)
     assert after.code == 0, after.err
-    assert (here / "q.jsonl").stat().st_size
+    last = json.loads((here / "q.jsonl").read_text().splitlines()[-1])
+    story = await scraper("explain", last["url"], cwd=here)
+    assert story.code == 0
+    assert "queued\n  the run is not going on now\n" in story.out
+    assert "to continue it: scraper crawl --resume" in story.out
+    assert "of one, died" in story.out
 
 
 async def test_items_behind_the_last_commit_are_not_exported(site: Site, here: Path) -> None:
@@ -155,8 +158,30 @@ async def test_items_behind_the_last_commit_are_not_exported(site: Site, here: P
     journal = here / "output/one/latest/items.jsonl"
     whole = journal.read_text()
     journal.write_text(whole + '{"url": "fetched again after a resume"}\n')
-    done = await scraper("export", "one", "-o", "-", cwd=here)
-    assert done.out == whole
+    assert (await scraper("export", "one", "-o", "a.jsonl", cwd=here)).err == "a.jsonl  4 items\n"
+    assert (here / "a.jsonl").read_text() == whole
+
+
+async def test_requests_go_into_a_database_beside_the_items_of_their_run(site: Site, here: Path) -> None:
+    await crawled(site, here)
+    for words in ((), ("--requests", "all"), ("--requests", "done")):
+        done = await scraper("export", "one", *words, "-o", "{spider}.sqlite", "--append", cwd=here)
+        assert done.code == 0, done.err
+    with closing(sqlite3.connect(here / "one.sqlite")) as base:
+        assert base.execute("SELECT count(*), count(state), sum(state = 'done') FROM items").fetchone() == (
+            17,
+            13,
+            8,
+        )
+
+
+async def test_what_a_limit_has_left_unanswered_is_told(site: Site, here: Path, capsys: Output) -> None:
+    site.page("/", '<a href="/a"><a href="/b">')
+    (here / "one.py").write_text(SPIDER.format(url=site.url()))
+    assert (await scraper("crawl", "one.py", *FAST, "-s", "max_pages=1", cwd=here)).code == 0
+    told = said(capsys, "explain", site.url("/b"))
+    assert "queued\n  the run has ended without it" in told
+    assert "finished (max_pages)" in told
 
 
 async def kept(folder: Path, spider: str, at: float, *hosts: str) -> RunFolder:
