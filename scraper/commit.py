@@ -16,6 +16,7 @@ from .events import Committed, Events
 from .frontier.store import Batch, Facts, Step, Store
 from .outcome import Outcome
 from .request import Request
+from .spool import Spool
 
 MOST_OUTCOMES = 1000
 MOST_BYTES = 8 * 2**20
@@ -56,7 +57,7 @@ class Commit:
         self._events = events
         self._every = every
         self._steps: list[Step] = []
-        self._lines: list[bytes] = []
+        self._items: list[list[bytes] | Spool] = []
         self._bytes = 0
         self.seeds_done = False
         self._started: dict[int, bool] = {}
@@ -73,11 +74,22 @@ class Commit:
         if outcome.rejected:
             self._bad_lines.extend(outcome.rejected)
         if outcome.items:
-            self._lines.extend(outcome.items)
-            self._bytes += sum(map(len, outcome.items))
+            self._take(outcome.items)
         self._first.set()
         if len(self._steps) >= MOST_OUTCOMES or self._bytes >= MOST_BYTES:
             self._now.set()
+
+    def _take(self, items: list[bytes] | Spool) -> None:
+        if isinstance(items, Spool):
+            self._items.append(items)
+            self._bytes += items.size
+            return
+        last = self._items[-1] if self._items else None
+        if isinstance(last, list):
+            last.extend(items)
+        else:
+            self._items.append([*items])
+        self._bytes += sum(map(len, items))
 
     def add_seeds(self, added: Sequence[Request], *, done: bool = False) -> None:
         """Take seeds into the next batch; `done` when there are no more."""
@@ -120,7 +132,7 @@ class Commit:
 
     async def _step(self) -> None:
         steps, self._steps = self._steps, []
-        lines, self._lines = self._lines, []
+        items, self._items = self._items, []
         bad, self._bad_lines = self._bad_lines, []
         started, self._started = self._started, {}
         awaited, self._awaited = self._awaited, []
@@ -129,11 +141,13 @@ class Commit:
         self._bytes = 0
         self._first.clear()
         self._now.clear()
-        for journal, new in ((self._journal, lines), (self._rejected, bad)):
-            if new:
-                await journal.append(new)
-                if self._power:
-                    await journal.sync()
+        for part in items:
+            await self._append(part)
+        if bad:
+            await self._rejected.append(bad)
+        if self._power:
+            for journal in (self._journal,) * bool(items) + (self._rejected,) * bool(bad):
+                await journal.sync()
         self.position = self._journal.position
         positions = {"items": self.position, "rejected": self._rejected.position}
         batch = Batch(steps=steps, started=started, positions=positions, facts=facts, seeds_done=done)
@@ -141,8 +155,16 @@ class Commit:
         for future in awaited:
             if not future.done():
                 future.set_result(None)
-        if lines:
+        if items:
             for tell in self.told:
                 tell(self.position)
         if self._events.wanted:
             self._events.tell(Committed(sum(step.outcome is not None for step in steps), self.position))
+
+    async def _append(self, items: list[bytes] | Spool) -> None:
+        if not isinstance(items, Spool):
+            await self._journal.append(items)
+            return
+        for lines in items.chunks():
+            await self._journal.append(lines)
+        items.close()

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from .clock import Clock
@@ -46,7 +47,8 @@ WINDOW = 100_000  # requests held by the gate; the others stay with the store
 class Crawl:
     """One run of one spider. `fetch` is the whole stack, `trust` hears of the seeds' hosts. Times are seconds.
 
-    `store` is open, `recovered` is what it told; `note` hears which request is worked on (token, slot).
+    `store` is open, `recovered` is what it told; `note` hears which request is worked on (token, slot),
+    `folder` takes what is too much for memory.
     After `run`: `why` says how it ended ("finished", a limit's name, "interrupted", ...), `resumable` whether
     work is left, `seeds.broken` what the spider's own code outside of pages raised.
     """
@@ -66,6 +68,7 @@ class Crawl:
         events: Events,
         trust: Callable[[str], None],
         note: Callable[[int, int], None],
+        folder: Path,
         alarm: bool = False,
     ) -> None:
         settings = rules.settings
@@ -85,7 +88,7 @@ class Crawl:
             store, journal, rejected, self.handover.facts, clock, events,
             every=settings.commit_every, power=settings.durability == "power",
         )  # fmt: skip
-        self.pages = Pages(spider, settings, note=lambda token: note(token, 0), alarm=alarm)
+        self.pages = Pages(spider, settings, note=lambda token: note(token, 0), folder=folder, alarm=alarm)
         self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
         self.errands = Errands(
             self, self.gate, self.judge, self.stats, settings, clock, self._open, self.handover.seeded
@@ -196,15 +199,12 @@ class Crawl:
 
     async def _seed(self) -> None:
         self._end_if_idle()  # an earlier process may have used up a limit
-        met = 0
         seeds = self.seeds.requests(begun=self.handover.seeds, done=self.recovered.seeds_done)
         async for request in seeds:
             if self._ended.is_set() or self.limits.pages_left == 0:
                 return  # not one more could be admitted
-            self.handover.seeded(request)
+            self.handover.seed(request)
             self.commit.add_seeds(self._store.add(self.intake.seeds((request,))))
-            met += 1
-            self.handover.seeds = max(self.handover.seeds, met)
             await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
         self.commit.add_seeds((), done=True)
@@ -216,6 +216,7 @@ class Crawl:
 
     async def _claimer(self) -> None:
         """Moves what the store lends into the gate, until the store says that nothing is left."""
+        await self.seeds.opened.wait()
         while True:
             await self._gate_has_room()
             lent = await self._store.claim(WINDOW - self.gate.queued)
@@ -380,7 +381,7 @@ class Crawl:
             self.gate.host(request.host).answered += 1
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
-            outcome.items, outcome.cut = outcome.items[:kept], True
+            outcome.cut_to(kept)
         added = self.intake.links(request, outcome.links) if outcome.links else []
         if outcome.target is not None:
             added.append(outcome.target)

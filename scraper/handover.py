@@ -30,6 +30,7 @@ class Handover:
         trust: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.seeds = 0  # taken from `start`
+        self._met = 0  # of those, by this process
         self._gate = gate
         self._limits = limits
         self._stats = stats
@@ -40,6 +41,12 @@ class Handover:
         self._trust = trust
         self._origins: dict[str, str] = {}  # of seeds, since the last commit: origin -> host
         self._failed = -1
+
+    def seed(self, request: Request) -> None:
+        """One more of `start`."""
+        self._met += 1
+        self.seeds = max(self.seeds, self._met)
+        self.seeded(request)
 
     def seeded(self, request: Request) -> None:
         """The spider itself names this address: its host may be private, its origin gets the credentials."""

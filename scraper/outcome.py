@@ -11,6 +11,7 @@ import msgspec
 from .reasons import Reason
 from .request import Request
 from .response import Follow
+from .spool import Spool
 
 
 class End(StrEnum):
@@ -37,7 +38,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     detail: str = ""
     status: int = 0
     links: Sequence[Request | Follow] = ()
-    items: Sequence[bytes] = ()
+    items: list[bytes] | Spool = []
     rejected: Sequence[bytes] = ()
     target: Request | None = None
     at: float = 0.0
@@ -48,6 +49,14 @@ class Outcome(msgspec.Struct, kw_only=True):
     trace: str = ""
     cut: bool = False  # max_items ended within this page
     stop: str = ""  # the callback asked for the end of the crawl
+
+    def cut_to(self, number: int) -> None:
+        """`max_items` ends within this page: keep its first so many items."""
+        self.cut = True
+        if isinstance(self.items, Spool):
+            self.items.cut(number)
+        else:
+            del self.items[number:]
 
     @property
     def final(self) -> bool:

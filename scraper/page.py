@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 
 from . import url as urls
-from .errors import FetchError, ItemError, Retry, SelectorError, Skip, SpiderError, Stop
+from .blame import at, described, frame, isolated
+from .errors import FetchError, ItemError, OutputError, Retry, SelectorError, Skip, SpiderError, Stop
 from .item import encode, is_item, rejected
 from .outcome import End, Outcome, dropped, failed
 from .reasons import Reason
@@ -26,9 +27,9 @@ from .request import Request
 from .response import Follow, Response
 from .settings import Settings, near
 from .spider import Spider
+from .spool import SPOOL, Spool
 
 log = logging.getLogger("scraper.page")
-OWN_FOLDER = str(Path(__file__).parent)
 ASKED = "the spider asked for it"
 BLOCKED = 1.0  # seconds of the loop a callback may hold before it is named in a warning
 
@@ -81,24 +82,43 @@ class Callback(NamedTuple):
 class Yielded:
     """What a callback has given so far."""
 
-    __slots__ = ("items", "links", "rejected", "stop")
+    __slots__ = ("_folder", "_size", "items", "links", "rejected", "stop")
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.stop = ""  # why the crawl shall end
         self.links: list[Request | Follow] = []
-        self.items: list[bytes] = []
+        self.items: list[bytes] | Spool = []
         self.rejected: list[bytes] = []
+        self._folder = folder
+        self._size = 0
+
+    def take(self, line: bytes) -> None:
+        """An item; more than memory should hold go to a file. Raises OutputError."""
+        self.items.append(line)
+        self._size += len(line)
+        if self._size > SPOOL and isinstance(self.items, list):
+            lines, self.items = self.items, Spool(self._folder)
+            for each in lines:
+                self.items.append(each)
+
+    def drop(self) -> None:
+        """Its items come to nothing."""
+        if isinstance(self.items, Spool):
+            self.items.close()
+        self.items = []
 
 
 class Pages:
     """The callbacks of one spider. With `alarm`, a synchronous one that hangs is interrupted (SIGALRM).
 
-    `note` is told the token of the request whose callback is about to run, and 0 when it does not.
+    `note` is told the token of the request whose callback is about to run, and 0 when it does not; a page with
+    many items keeps them in a file in `folder`.
     """
 
     def __init__(
-        self, spider: Spider, settings: Settings, *, note: Callable[[int], None], alarm: bool = False
+        self, spider: Spider, settings: Settings, *, note: Callable[[int], None], folder: Path, alarm: bool = False
     ) -> None:
+        self._folder = folder
         self._note = note
         self._spider = spider
         self._settings = settings
@@ -107,14 +127,24 @@ class Pages:
 
     async def read(self, response: Response) -> Outcome:
         """Run the request's callback: done, dropped, to be fetched again, or failed with the spider's frame."""
+        got, outcome = Yielded(self._folder), None
+        try:
+            outcome = await self._read(response, got)
+        finally:
+            if outcome is None or not outcome.items:
+                got.drop()
+        return outcome
+
+    async def _read(self, response: Response, got: Yielded) -> Outcome:
         request = response.request
-        got = Yielded()
         page = OpenPage(request)
         token = OPEN_PAGE.set(page)
         try:
             callback = self.callback(request.callback)
             kwargs = self._arguments(request, callback.kinds) if request.cb_kwargs else {}
             await self._gather(lambda: callback.call(response, **kwargs), request, page, got)
+        except OutputError:
+            raise  # no room for a page's items: nobody's fault but the disk's
         except Skip as skip:
             return dropped(request, Reason.SKIPPED, skip.reason)
         except Retry as again:
@@ -131,7 +161,7 @@ class Pages:
         except SelectorError as error:
             return self._broken(request, Reason.CALLBACK_ERROR, error, got)
         except SpiderError as error:
-            return self._broken(request, Reason.BAD_YIELD, error, got, at=_at(page.running))
+            return self._broken(request, Reason.BAD_YIELD, error, got, place=at(page.running))
         except CallbackHung as error:
             return self._broken(request, Reason.CALLBACK_TIMEOUT, error, got)
         except BaseException as error:  # a spider may raise anything: it costs its page
@@ -144,7 +174,7 @@ class Pages:
 
     async def failed(self, request: Request, error: FetchError) -> Yielded:
         """What the spider's `on_error` gives for a request that has failed for good."""
-        got = Yielded()
+        got = Yielded(self._folder)
         if type(self._spider).on_error is Spider.on_error:
             return got
         page = OpenPage(request)
@@ -158,7 +188,7 @@ class Pages:
                 raise
             where, text = frame(broken), described(broken)
             log.warning("on_error of %s raised at %s: %s", urls.printable(request.url), where, text)
-            got.items.clear()
+            got.drop()
         finally:
             OPEN_PAGE.reset(token)
         return got
@@ -185,11 +215,11 @@ class Pages:
         )
 
     def _broken(
-        self, request: Request, reason: Reason, error: BaseException, got: Yielded, at: str = ""
+        self, request: Request, reason: Reason, error: BaseException, got: Yielded, place: str = ""
     ) -> Outcome:
         trace = "".join(traceback.format_tb(error.__traceback__)[-12:])
         trace += described(error)
-        return failed(request, reason, described(error), links=got.links, where=frame(error) or at, trace=trace)
+        return failed(request, reason, described(error), links=got.links, where=frame(error) or place, trace=trace)
 
     async def _gather(self, call: Callable[[], Any], request: Request, page: OpenPage, got: Yielded) -> None:
         limit = self._settings.callback_timeout
@@ -228,7 +258,7 @@ class Pages:
             got.links.append(value)
         elif is_item(value):
             try:
-                got.items.append(encode(value))
+                got.take(encode(value))
             except ItemError as error:
                 got.rejected.append(rejected(value, error, request.url))
         elif isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray) and level < 8:
@@ -335,40 +365,3 @@ class Pages:
 
     def _ring(self, number: int, stack: FrameType | None) -> None:
         raise CallbackHung(f"longer than {self._settings.callback_timeout:g} s without an await")
-
-
-def isolated(error: BaseException) -> bool:
-    """Whether what a spider raised costs it a page: all but the user's Ctrl-C and a cancellation from outside."""
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is None or not task.cancelling()
-    return not isinstance(error, KeyboardInterrupt)
-
-
-def described(error: BaseException) -> str:
-    """Type and text of an error, whatever its own `__str__` does."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  a spider's error may raise anything when asked
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _at(running: Any) -> str:
-    """The line of the spider that a generator or coroutine has got to."""
-    stopped = next(
-        (f for name in ("gi_frame", "ag_frame", "cr_frame") if (f := getattr(running, name, None))), None
-    )
-    if stopped is None:
-        return ""
-    return f"{Path(stopped.f_code.co_filename).name}:{stopped.f_lineno} in {stopped.f_code.co_name}"
-
-
-def frame(error: BaseException) -> str:
-    """Where in the spider's own code an error came from: `shop.py:12 in parse`."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(OWN_FOLDER) and "site-packages" not in f.filename]
-    if not own:
-        return ""
-    last = own[-1]
-    return f"{Path(last.filename).name}:{last.lineno} in {last.name}"

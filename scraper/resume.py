@@ -218,7 +218,9 @@ def opened(info: RunInfo, typed: Iterable[str], *, csv_safe: bool) -> Iterator[t
     words = {absolute(path, names): expand(path, names) for path in typed}
     for place in info.outputs:
         literal = {name: f"{{{name}}}" for name in VARIABLE.findall(place.path)}  # it is filled in already
-        output = open_output(place.path, append=place.append, variables=literal, csv_safe=csv_safe)
+        output = open_output(
+            place.path, append=place.append, variables={"run": info.run} | literal, csv_safe=csv_safe
+        )
         yield words.get(place.path, place.path), output
 
 

@@ -6,6 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext, suppress
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import aiohttp
@@ -188,6 +190,7 @@ class Run:
                 events=self.events,
                 trust=guard.trust,
                 note=box.note if box else _nowhere,
+                folder=self.folder.path if self.folder else Path(gettempdir()),
                 alarm=self._alarm,
             )
             self._follow(crawl)

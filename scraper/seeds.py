@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from .blame import frame
 from .errors import SpiderError, UsageError
-from .page import frame
 from .request import Request
 from .spider import Spider
 from .url import BadURL
@@ -25,6 +26,7 @@ class Seeds:
 
     def __init__(self, spider: Spider, check: Callable[[Request], None], untouched: Callable[[], bool]) -> None:
         self.broken = ""
+        self.opened = asyncio.Event()  # `opened` and `login` are through
         self._spider = spider
         self._check = check
         self._untouched = untouched
@@ -35,7 +37,10 @@ class Seeds:
         An earlier process has taken `begun` of them: those come once more, and are new only if unknown; or
         all, and `start` is `done`.
         """
-        if not (await self.hook(self._spider.opened) and await self.hook(self._spider.login)) or done:
+        if not (await self.hook(self._spider.opened) and await self.hook(self._spider.login)):
+            return
+        self.opened.set()
+        if done:
             return
         try:
             async for seed in _each(self._spider.start()):

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +43,13 @@ class Spool:
         self._count += 1
         if self._held > (self.most if self._file is None else CHUNK):
             self._spill()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain.from_iterable(self.chunks())
+
+    def cut(self, number: int) -> None:
+        """Keep the first so many items."""
+        self._count = min(number, self._count)
 
     def __len__(self) -> int:
         return self._count

@@ -33,13 +33,13 @@ ROWS = (
     ("judge", "page", "commit", "ticket", "identity"),
     ("spider", "stats", "folder"),
     ("frontier", "fetch", "parse", "outputs"),
-    ("item", "outcome", "spool"),
+    ("item", "outcome"),
     ("response",),
     ("request",),
-    ("settings", "events", "domains", "blackbox"),
+    ("settings", "events", "domains", "blackbox", "spool"),
     ("url",),
     ("errors", "convert"),
-    ("reasons", "clock", "quarantine", "lock"),
+    ("reasons", "clock", "quarantine", "lock", "blame"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 

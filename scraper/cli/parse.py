@@ -7,6 +7,7 @@ import mimetypes
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import click
@@ -56,7 +57,7 @@ def command(**given: Any) -> int:
     settings = settings_of(kind, order.pairs)
     request = _request(order)
     try:
-        Pages(spider, settings, note=lambda token: None).check(request)
+        Pages(spider, settings, note=lambda token: None, folder=Path(gettempdir())).check(request)
     except SpiderError as error:
         raise UsageError(str(error)) from error
     outcome = asyncio.run(_parse(order, spider, settings, request))
@@ -81,7 +82,7 @@ async def _parse(order: Order, spider: Spider, settings: Settings, request: Requ
                 refuse_status(response, request, settings)
         except FetchError as error:
             raise ScraperError(why(error, request.url)) from error
-        return await Pages(spider, settings, note=lambda token: None).read(response)
+        return await Pages(spider, settings, note=lambda token: None, folder=Path(gettempdir())).read(response)
 
 
 async def _prepared(spider: Spider, request: Request) -> Request:

@@ -102,7 +102,7 @@ async def test_a_print_never_comes_among_the_items(tmp_path: Path, site: Site) -
     site.page("/", "hello")
     file = spider(tmp_path, site.url(), "print('look'); yield {'a': 1}")
     done = await scraper("crawl", file, *FAST, "-o", "-", cwd=tmp_path)
-    assert done.out == '{"a":1}\n'
+    assert re.fullmatch(r'{"a":1,"_key":"[-0-9a-f]+/1"}\n', done.out)
     assert "look\n" in done.err
 
 

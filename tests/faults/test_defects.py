@@ -36,7 +36,7 @@ class Slow:
         self.most_behind = 0
         self.journal: Any = None
 
-    async def open(self, cursor: bytes | None) -> None:
+    async def open(self, cursor: bytes | None, committed: int) -> None:
         """Begin."""
 
     async def write(self, lines: Sequence[bytes]) -> None:
@@ -45,7 +45,7 @@ class Slow:
         await asyncio.sleep(self.pause)
         self.lines += len(lines)
 
-    async def flush(self) -> bytes:
+    async def flush(self, position: int) -> bytes:
         """Nothing is kept back."""
         return b""
 
