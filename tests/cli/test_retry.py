@@ -139,3 +139,34 @@ async def test_an_unfinished_run_goes_on_with_what_failed(site: Site, tmp_path: 
     assert (await again(tmp_path)).code == 0
     assert folder.read().state == FINISHED
     assert site.url("/gone") in urls(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("robots", ["true", "false"])
+async def test_a_host_that_was_down_gets_its_pages_when_it_is_up(robots: str, site: Site, tmp_path: Path) -> None:
+    async with Site() as gone:  # for its port, which is free again then
+        pass
+    there = [gone.url(f"/{number}") for number in range(6)]
+    site.page("/", "".join(f'<a href="{url}">' for url in there))
+    (tmp_path / "one.py").write_text(SPIDER.format(url=site.url()))
+    given = (
+        f"robots={robots}",
+        "breaker=1",
+        "breaker_trips=1",
+        "breaker_rest=0.05",
+        "scope=any",
+        "allow_private=1",
+    )
+    options = [word for pair in given for word in ("-s", pair)]
+    first = await scraper("crawl", "one.py", *FAST, *options, cwd=tmp_path)
+    assert first.code == 0, first.err
+    folder = find(tmp_path / "output", "one")
+    assert folder.read().failed == 6
+    told = await scraper("runs", "one", cwd=tmp_path)
+    assert ("is down" if robots == "false" else "6 robots unreachable") in told.out
+    async with Site(port=gone.port) as back:
+        for number in range(6):
+            back.page(f"/{number}", "x")
+        done = await again(tmp_path, *options)
+        assert done.code == 0, done.err
+    assert sorted(urls(folder.items)) == sorted([site.url(), *there])
+    assert folder.read().failed == 0

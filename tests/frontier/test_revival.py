@@ -108,6 +108,15 @@ async def test_a_host_that_was_down_is_tried_again_and_its_rest_is_kept(tmp_path
     assert fact(tmp_path / "s", "robots", "https://h.example") is None
 
 
+async def test_every_request_is_either_queued_or_answered(tmp_path: Path) -> None:
+    await broken(tmp_path / "s")
+    put_back(tmp_path / "s")
+    base = sqlite3.connect(tmp_path / "s")
+    both = base.execute("SELECT id FROM queue UNION ALL SELECT id FROM answer ORDER BY 1").fetchall()
+    assert both == base.execute("SELECT id FROM request ORDER BY 1").fetchall()
+    base.close()
+
+
 @pytest.mark.parametrize(
     ("words", "unknown", "paths"),
     [
