@@ -23,12 +23,13 @@ CREATE TABLE request (
   id INTEGER PRIMARY KEY, fp INTEGER NOT NULL, host INTEGER NOT NULL, url TEXT NOT NULL,
   parent INTEGER NOT NULL, via INTEGER NOT NULL, at REAL NOT NULL, data TEXT NOT NULL
 );
--- lane: the host, or 0 for what waits for its time; rank: its order in the lane, lowest first
+-- lane: the host, or 0 for what waits for its time; rank: its order within its host, lowest first
 CREATE TABLE queue (
   id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, rank INTEGER NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL,
   counted INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, kills INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX queue_order ON queue (lane, rank);
+CREATE INDEX queue_due ON queue (due) WHERE lane = 0;
 CREATE TABLE answer (
   id INTEGER PRIMARY KEY, end TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, status INTEGER NOT NULL,
   at REAL NOT NULL, tries INTEGER NOT NULL, took REAL NOT NULL, wire INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -40,6 +41,7 @@ CREATE TABLE attempt (id INTEGER NOT NULL, at REAL NOT NULL, reason TEXT NOT NUL
 CREATE TABLE fact (kind TEXT, key TEXT, data BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 CREATE TABLE position (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 """
+PATIENCE = 5.0  # seconds to wait for a lock
 # Version reached -> what brings the one before it there.
 STEPS: dict[int, str] = {}
 
@@ -47,7 +49,7 @@ STEPS: dict[int, str] = {}
 def connect(path: Path, *, power: bool = False) -> sqlite3.Connection:
     """Open a run's state for its one writer, making or upgrading it. Raises StoreError."""
     try:
-        base = sqlite3.connect(path, timeout=5.0, isolation_level=None, cached_statements=256)
+        base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, cached_statements=256)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
     try:
@@ -66,7 +68,9 @@ def look(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"{path} is not there: this run kept no state (durability = none)")
     try:
-        base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
+        base = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=PATIENCE, isolation_level=None
+        )
         _check(base, path)
     except sqlite3.Error as error:
         raise StoreError(trouble(path, error)) from error
