@@ -266,10 +266,10 @@ class Records:
                 # In this order: what is held begins its way to the disk by being put in `coming` first.
                 if row[0] not in held and row[0] not in coming:
                     found.append(_restored(*row[:-1]))
-            if rows:
-                last = (rows[-1][-1], rows[-1][0] + 1)
             if len(rows) < left:
+                last = (want.below, 0)
                 break
+            last = (rows[-1][-1], rows[-1][0] + 1)
         return Got(want.lane, found, last)
 
     def wake(self, now: float, most: int, held: Container[int], coming: Container[int]) -> Woken:
