@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import resource
 import subprocess
 import sys
@@ -58,7 +59,7 @@ async def fill(path: Path, urls: int, hosts: int) -> None:
             await store.commit(Batch(steps=[Step(None, added)], seeds_done=start + BATCH >= urls))
     with told("close"):
         await store.close()
-    print(f"  file {path.stat().st_size / urls:,.0f} bytes a URL, {memory()}")
+    print(f"  file {os.stat(path).st_size / urls:,.0f} bytes a URL, {memory()}")
 
 
 async def drain(path: Path, urls: int, hosts: int) -> None:

@@ -73,8 +73,8 @@ class Reads:
     def __init__(self, store: SqliteStore) -> None:
         self.number = 0
         self._read, self._wake = store._records.read, store._records.wake
-        store._records.read = self.read  # type: ignore[method-assign]
-        store._records.wake = self.wake  # type: ignore[method-assign]
+        setattr(store._records, "read", self.read)  # noqa: B010
+        setattr(store._records, "wake", self.wake)  # noqa: B010
 
     def read(self, *args: Any) -> Any:
         self.number += 1
@@ -164,7 +164,7 @@ class Life:
         return False
 
     async def claim(self, store: SqliteStore, limit: int, *, idle: bool) -> list[Request] | Finished:
-        """What a claim gives; it is cancelled when it takes long, or just so, while there is something else to do."""
+        """What a claim gives; while there is something else to do it may be cancelled at any point."""
         task = asyncio.ensure_future(store.claim(limit))
         if not idle:
             for _ in range(self.random.choice((0, 1, 2, 5, 50))):

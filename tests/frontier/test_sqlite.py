@@ -24,7 +24,7 @@ from scraper.frontier import records
 from scraper.frontier.lanes import Window, rank
 from scraper.frontier.schema import look
 from scraper.frontier.sqlite import SqliteStore
-from scraper.frontier.store import Batch, Finished, Recovered, Step
+from scraper.frontier.store import Batch, Facts, Finished, Recovered, Step
 from scraper.outcome import End, Outcome, dropped, failed, retry
 from scraper.reasons import Reason
 from scraper.request import Request, raw
@@ -87,8 +87,8 @@ async def test_every_field_of_a_request_survives(path: Path) -> None:
     store, _ = await opened(path)
     request = raw(
         url="http://h.example/?ä", method="POST", headers=(("A", "b"),), body=b"\x00\xff", callback="book",
-        cb_kwargs={"x": [1, "é"]}, priority=-3, session="s", key="k", again=True, timeout=1.5, max_body=7, retries=0,
-        accept_status=(404,), depth=4, tries=1, parent=9, scope="*", referer="http://r.example/", hops=("http://o/",),
+        cb_kwargs={"x": [1, "é"]}, priority=-3, session="s", key="k", again=True, timeout=1.5, max_body=7,
+        retries=0, accept_status=(404,), depth=4, tries=1, parent=9, scope="*", referer="http://r.example/", hops=("http://o/",),
         seed=True, counted=True, kills=2,
     )  # fmt: skip
     (added,) = store.add([request])
@@ -173,7 +173,7 @@ async def test_a_request_may_be_added_retried_twice_and_answered_in_one_batch(pa
 
 async def test_facts_positions_and_seeds_done_are_the_last_ones_told(path: Path) -> None:
     store, _ = await opened(path)
-    facts = {"host": {"a": {"rest": 1.5}, "b": [1]}, "too_deep": {"x": 1}}
+    facts: Facts = {"host": {"a": {"rest": 1.5}, "b": [1]}, "too_deep": {"x": 1}}
     await store.commit(Batch(facts=facts, positions={"items": 5, "rejected": 0}))
     await store.commit(Batch(facts={"host": {"a": {"rest": 2.5}}}, positions={"items": 9}, seeds_done=True))
     await store.commit(Batch(seeds_done=False))
@@ -371,12 +371,14 @@ CRAWL = """
         store = SqliteStore(Path(sys.argv[1]), Clock(), window=Window(whole=200, least=4, later=5, chunk=50))
         left = await store.open()
         if not left.seeds_done:
-            await store.commit(Batch(steps=[Step(None, store.add([raw(url="http://h.example/1")]))], seeds_done=True))
+            added = store.add([raw(url="http://h.example/1")])
+            await store.commit(Batch(steps=[Step(None, added)], seeds_done=True))
         while not isinstance(got := await store.claim(20), Finished):
             steps = []
             for request in (request for lease in got for request in lease.requests):
                 number = int(request.url.rpartition("/")[2])
-                links = [raw(url=f"http://h{n % 3}.example/{n}") for n in (2 * number, 2 * number + 1) if n < 20_000]
+                found = [n for n in (2 * number, 2 * number + 1) if n < 20_000]
+                links = [raw(url=f"http://h{n % 3}.example/{n}") for n in found]
                 steps.append(Step(Outcome(request=request, end=End.DONE), store.add(links)))
             await store.commit(Batch(steps=steps))
             print(steps[-1].outcome.request.token, flush=True)
