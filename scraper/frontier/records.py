@@ -30,6 +30,7 @@ KEPT_OUT = frozenset({"too_deep"})  # kinds of facts that are for the ledger onl
 _request = msgspec.json.Decoder(Request)
 _encode = msgspec.json.encode
 Row = tuple[Any, ...]
+Known = dict[int, tuple[int, int]]  # token -> fingerprint, number of the host
 T = TypeVar("T")
 # CROSS JOIN: in the order of the queue.
 READ = """SELECT q.id, url, parent, data, due, tries, counted, started, kills, rank
@@ -164,10 +165,18 @@ class Records:
     # -- a batch ------------------------------------------------------------------------------------
 
     def write(
-        self, batch: Batch, hosts: Sequence[Row], lanes: Mapping[str, Lane], coming: dict[int, Request]
+        self,
+        batch: Batch,
+        hosts: Sequence[Row],
+        known: Known,
+        lanes: Mapping[str, Lane],
+        coming: dict[int, Request],
     ) -> list[Request]:
-        """One transaction. `hosts` are (id, name) of new ones. Gives what of `coming` is on the disk now."""
-        queued = self._whole(lambda base: self._write(base, batch, hosts, lanes))
+        """One transaction. `hosts` are (id, name) of new ones, `known` is what is known of new requests.
+
+        Gives what of `coming` is on the disk now.
+        """
+        queued = self._whole(lambda base: self._write(base, batch, hosts, known, lanes))
         self._trim()
         # In this thread, so that what is read from now on is not taken for what is on its way still.
         stored = [request for request in queued if coming.get(request.token) == request] if coming else []
@@ -176,10 +185,10 @@ class Records:
         return stored
 
     def _write(
-        self, base: sqlite3.Connection, batch: Batch, hosts: Sequence[Row], lanes: Mapping[str, Lane]
+        self, base: sqlite3.Connection, batch: Batch, hosts: Sequence[Row], known: Known, lanes: Mapping[str, Lane]
     ) -> list[Request]:
         self._insert("INSERT INTO host VALUES %s", "(?, ?)", hosts)
-        queued = self._steps(batch.steps, self._clock.wall(), lanes)
+        queued = self._steps(batch.steps, self._clock.wall(), known, lanes)
         for started in (True, False):
             rows = [(token,) for token, value in batch.started.items() if value == started]
             self._insert(f"UPDATE queue SET started = {started:d} WHERE id IN (%s)", "?", rows)
@@ -207,7 +216,7 @@ class Records:
         except sqlite3.Error as error:
             raise self._trouble(error) from error
 
-    def _steps(self, steps: Iterable[Step], now: float, lanes: Mapping[str, Lane]) -> list[Request]:
+    def _steps(self, steps: Iterable[Step], now: float, known: Known, lanes: Mapping[str, Lane]) -> list[Request]:
         """The order of steps decides where a request ends that is met twice in one batch. Gives what is queued."""
         new: dict[int, Row] = {}
         queue: dict[int, Request | None] = {}
@@ -222,7 +231,7 @@ class Records:
                 if request.token != token:
                     via = token if outcome is not None and outcome.end is End.REDIRECTED else 0
                     target = request.token if via else 0
-                    new[request.token] = _request_row(request, lanes[request.host].number, via, now)
+                    new[request.token] = _request_row(request, known.pop(request.token), via, now)
             if outcome is None:
                 continue
             if outcome.final:
@@ -231,7 +240,10 @@ class Records:
             else:
                 attempts.append((token, now, outcome.reason.value, outcome.detail, outcome.status))
         queued = [request for request in queue.values() if request is not None]
-        waiting = [_queue_row(request, lanes) for request in queued]
+        waiting = [
+            _queue_row(request, new[request.token][2] if request.token in new else lanes[request.host].number)
+            for request in queued
+        ]
         ended = [(token,) for token, request in queue.items() if request is None and token not in new]
         self._insert("INSERT INTO request VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?)", list(new.values()))
         self._insert("INSERT OR REPLACE INTO queue VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?)", waiting)
@@ -294,16 +306,17 @@ class Records:
         return StoreError(f"{self.path} has a request that cannot be read ({error}); start anew with --fresh")
 
 
-def _request_row(request: Request, host: int, via: int, now: float) -> Row:
+def _request_row(request: Request, known: tuple[int, int], via: int, now: float) -> Row:
+    mark, host = known
     rest = altered(
         request, url="", parent=0, token=0, tries=0, due=0.0, counted=False, kills=0, started=False
     )  # they have columns of their own
     data = _encode(rest).decode()
-    return request.token, request.fingerprint, host, request.url, request.parent, via, now, data
+    return request.token, mark, host, request.url, request.parent, via, now, data
 
 
-def _queue_row(request: Request, lanes: Mapping[str, Lane]) -> Row:
-    lane = 0 if request.due else lanes[request.host].number
+def _queue_row(request: Request, host: int) -> Row:
+    lane = 0 if request.due else host
     return request.token, lane, rank(request), request.due, request.tries, request.counted, False, request.kills
 
 

@@ -51,6 +51,7 @@ class SqliteStore:
         self._lanes: dict[str, Lane] = {}
         self._by_number: dict[int, Lane] = {}
         self._new_hosts: list[tuple[int, str]] = []
+        self._known: dict[int, tuple[int, int]] = {}  # what is not on the disk yet; see Records.write
         self._held = 0  # over all hosts
         self._where: dict[int, Lane] = {}  # token -> the lane it is held for, until its outcome is committed
         self._coming: dict[int, Request] = {}  # token -> what is on its way to the disk; the thread takes it off
@@ -83,7 +84,9 @@ class SqliteStore:
             token = request.token
             if not token:
                 token = self._token = self._token + 1
-                self.seen.add(request.fingerprint)
+                mark = request.fingerprint
+                self.seen.add(mark)
+                self._known[token] = mark, self._lane(request.host).number
                 self._pending += 1
             due = now + request.after if request.after else request.due
             # Whether it waits is decided here: its row on the disk will be in that very lane.
@@ -97,7 +100,6 @@ class SqliteStore:
         return added
 
     def _place(self, request: Request) -> None:
-        lane = self._lane(request.host)
         order = rank(request)
         if request.due:
             lane = self._later
@@ -106,6 +108,7 @@ class SqliteStore:
                 self._hold(request, lane, order)
                 return
         else:
+            lane = self._lane(request.host)
             place = (order, request.token)
             if request.counted or lane.takes(place, self._window.room(self._held)):
                 self._ready.append(request)
@@ -256,7 +259,7 @@ class SqliteStore:
         """One transaction with all of a batch."""
         hosts, self._new_hosts = self._new_hosts, []
         await self._work(
-            lambda: self._records.write(batch, hosts, self._lanes, self._coming),
+            lambda: self._records.write(batch, hosts, self._known, self._lanes, self._coming),
             lambda stored: self._committed(batch, stored),
         )
         return ()
