@@ -18,7 +18,7 @@ from scraper.testing.trial_site import TrialProcess
 from .conftest import KILLS
 from .harness import Death, Ordeal, spread
 
-FEW = 10  # kills in the tests beside the main one
+FEW = 6  # kills in the tests beside the main one
 
 
 def test_left_alone_it_brings_home_the_truth(trial: TrialProcess, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from scraper.testing.trial_site import TrialProcess
 from .disk import Operation, operations
 from .harness import Ordeal
 
-FIRST, EVERY = 10, 25  # in the suite: the first ones, one of so many, and the first and last of each sort
+FIRST, EVERY = 6, 30  # in the suite: the first ones, one of so many, and the last of each sort
 ERRORS = {"disk full": (errno.ENOSPC, "1"), "i/o error": (errno.EIO, "0")}
 WORDS = {
     "disk full": r"No space left on device|database or disk is full|disk I/O error",
@@ -46,10 +46,7 @@ def _chosen(known: Sequence[Operation], every: bool, turn: int) -> list[int]:
     if every:
         return [each.number for each in known]
     chosen = {each.number for each in known if each.number <= FIRST or each.number % EVERY == 0}
-    sorts: dict[tuple[str, str], list[int]] = {}
-    for each in known:
-        sorts.setdefault((each.what, Path(each.path).name), []).append(each.number)
-    chosen.update(number for numbers in sorts.values() for number in (numbers[0], numbers[-1]))
+    chosen.update({(each.what, Path(each.path).name): each.number for each in known}.values())
     return sorted(chosen)[turn :: len(ERRORS)]
 
 
