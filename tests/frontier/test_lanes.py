@@ -202,7 +202,7 @@ class Life:
                 self.tries[token] = self.durable.pop(token)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from((SMALL, TINY, Window())))
 def test_everything_is_lent_as_often_as_it_must_be_through_any_number_of_lives(seed: int, window: Window) -> None:
     with tempfile.TemporaryDirectory() as folder:
