@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,10 @@ from .handover import Handover
 from .judge import Judge
 from .outcome import End, Outcome, refused
 from .page import Pages
-from .parse.reader import Reader, large, prepare
-from .quarantine import Quarantine
+from .quarantine import MOST_KILLS, Quarantine
+from .reading import Reading
 from .reasons import Reason
 from .request import Request
-from .response import Response
 from .seeds import Seeds
 from .send import Fetch, Send
 from .settings import HostRules
@@ -89,9 +87,10 @@ class Crawl:
             every=settings.commit_every, power=settings.durability == "power",
         )  # fmt: skip
         self.pages = Pages(spider, settings, note=lambda token: note(token, 0), folder=folder, alarm=alarm)
+        self.reading = Reading(settings, lambda token: note(token, 1))
         self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
         self.errands = Errands(
-            self, self.gate, self.judge, self.stats, settings, clock, self._open, self.handover.seeded
+            self, self.gate, self.judge, self.stats, settings, clock, self.reading.open, self.handover.seeded
         )
         self.send = Send(
             fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.feed,
@@ -100,10 +99,6 @@ class Crawl:
         self.recovered = recovered
         self._store = store
         self._clock = clock
-        self._note = note
-        self._reader = Reader(nofollow=settings.nofollow, max_links=settings.max_links)
-        # One thread of its own: pages that are slow to parse hold up neither file writes nor name look-ups.
-        self._parser = ThreadPoolExecutor(1, "parse")
         self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
         self._group: asyncio.TaskGroup
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,7 +137,7 @@ class Crawl:
             raise first(group) from group
         finally:
             self.spider._line = None
-            self._parser.shutdown(wait=False, cancel_futures=True)
+            self.reading.close()
             self.stats.ended = self._clock.wall()
         await self.seeds.hook(self.spider.closed, self.why)
 
@@ -316,9 +311,9 @@ class Crawl:
                 outcome = await self._failed(request, error)
             elif request.kills:
                 async with self.quarantine.alone():
-                    outcome = await self.pages.read(await self._open(response))
+                    outcome = await self.pages.read(await self.reading.open(response))
             else:
-                outcome = await self.pages.read(await self._open(response))
+                outcome = await self.pages.read(await self.reading.open(response))
         except NotNow:
             if not request.safe:
                 self.commit.unstart(request.token)
@@ -331,21 +326,10 @@ class Crawl:
         outcome.took, outcome.wire, outcome.size = response.elapsed, response.wire_bytes, len(response.body)
         return outcome
 
-    async def _open(self, response: Response) -> Response:
-        """Make a response readable; a large page is parsed off the loop."""
-        response.reader = self._reader
-        if large(response):
-            self._note(response.request.token, 1)
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._parser, prepare, response)
-            finally:
-                self._note(0, 1)
-        return response
-
     async def _failed(self, request: Request, error: FetchError) -> Outcome:
         """Another try, or the end of this request, of which the spider's `on_error` hears."""
         outcome = self.judge.failure(request, error)
-        if outcome.end is End.FAILED:
+        if outcome.end is End.FAILED and request.kills <= MOST_KILLS:  # else `on_error` itself may be the poison
             got = await self.pages.failed(request, error)
             outcome.links, outcome.items, outcome.rejected = got.links, got.items, got.rejected
             outcome.stop = got.stop
