@@ -179,8 +179,9 @@ class Crawl:
 
     def _only_later(self) -> bool:
         """Whether all that is left is for hosts that rest longer than `max_wait`, or due later than that."""
-        due, latest = self.gate.wake_at(), self._clock.monotonic() + self.settings.max_wait
-        if due is None or due <= latest or self.errands.asking or not self.commit.seeds_done:
+        latest = self._clock.monotonic() + self.settings.max_wait
+        times = [at for at in (self.gate.wake_at(), self.errands.wakes_at()) if at is not None]
+        if not times or min(times) <= latest or not self.commit.seeds_done:
             return False
         stored = self._store.next_due()
         return stored is None or stored > self._clock.wall() + self.settings.max_wait
@@ -193,18 +194,20 @@ class Crawl:
     # -- 1: seeds -> frontier -----------------------------------------------------------------------
 
     async def _seed(self) -> None:
-        self._end_if_idle()  # an earlier process may have used up a limit
-        seeds = self.seeds.requests(begun=self.handover.seeds, done=self.recovered.seeds_done)
+        if ending := self.limits.reached(self._clock.monotonic()):  # in an earlier process
+            self.stop(ending)
+        self._end_if_idle()
+        seeds = self.seeds.requests(begun=self.handover.begun, done=self.recovered.seeds_done)
         async for request in seeds:
             if self._ended.is_set() or self.limits.pages_left == 0:
                 return  # not one more could be admitted
-            self.handover.seed(request)
-            self.commit.add_seeds(self._store.add(self.intake.seeds((request,))))
+            self.commit.add_seeds(self._store.add(self.handover.seed(request)))
             await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
-        self.commit.add_seeds((), done=True)
         if self.seeds.broken:
             self.stop("broken")
+        else:
+            self.commit.add_seeds((), done=True)
         self._end_if_idle()
 
     # -- 2: frontier -> gate -> queue ---------------------------------------------------------------
@@ -222,13 +225,13 @@ class Crawl:
                 requests = [request for request in lease.requests if not await self._doomed(request)]
                 self.gate.hold(lease.host, requests, self._clock.monotonic())
             self.feed()
+            self._end_if_idle()
 
     async def _doomed(self, request: Request) -> bool:
         """Whether an earlier process has left a request in a state in which it is not sent again."""
         if not (request.kills or request.started) or (error := self.judge.doomed(request)) is None:
             return False
-        counted = request.counted or self.limits.reserve()
-        self.accept(await self._failed(request.replace(counted=counted), error))
+        self.accept(await self._failed(request, error))
         return True
 
     async def _gate_has_room(self) -> None:
@@ -240,6 +243,7 @@ class Crawl:
         """Feeds when a host becomes due; whatever else makes room calls `feed` itself."""
         while True:
             self.feed()
+            self._end_if_idle()
             await self._clock.wait(self._wake, self._sleeps_until)
             self._wake.clear()
 
@@ -315,8 +319,6 @@ class Crawl:
             else:
                 outcome = await self.pages.read(await self.reading.open(response))
         except NotNow:
-            if not request.safe:
-                self.commit.unstart(request.token)
             return Outcome(request=request, end=End.BACK)
         except FetchError as error:
             return await self._failed(request, error)
@@ -362,7 +364,7 @@ class Crawl:
             return
         if request.counted and not request.tries and not request.hops:
             self.limits.begun += 1
-            self.gate.host(request.host).answered += 1
+            self.gate.answered(request.host)
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
             outcome.cut_to(kept)
@@ -379,6 +381,6 @@ class Crawl:
         self.commit.add(outcome, added)
         if self.events.wanted:
             self.events.tell(ended(outcome))
-        ending = outcome.stop or self.limits.reached(self._clock.monotonic())
-        if ending:
+        self.limits.over = self.limits.over or outcome.stop
+        if ending := self.limits.reached(self._clock.monotonic()):
             self.stop(ending)

@@ -22,6 +22,7 @@ from .lanes import Lane, moment, rank
 from .store import Batch, Recovered, Step
 
 ROWS = 50  # of one statement
+SENT = "(started OR kills)"  # for certain: it holds a place under `max_pages`
 KEPT_OUT = frozenset({"too_deep"})  # kinds of facts that are for the ledger only
 
 _request = msgspec.json.Decoder(Request)
@@ -77,7 +78,13 @@ class Records:
         recovered = Recovered(
             resumed=bool(self._one("SELECT count(*) FROM meta WHERE key = 'opened'")),
             queued=later.stored + sum(lane.stored for lane in hosts.values()),
-            counted=self._one("SELECT count(*) FROM queue WHERE counted"),
+            counted=self._one(f"SELECT count(*) FROM queue WHERE counted OR {SENT}"),
+            sent=dict(
+                base.execute(
+                    "SELECT name, count(*) FROM queue JOIN request USING (id) JOIN host ON host.id = host"
+                    f" WHERE {SENT} AND NOT counted GROUP BY name"
+                )
+            ),
             answered=self._one("SELECT count(*) FROM answer"),
             positions=dict(base.execute("SELECT segment, bytes FROM position")),
             facts=facts,
@@ -218,5 +225,5 @@ def _restored(
 ) -> Request:
     return altered(
         _request.decode(data), token=token, url=url, parent=parent, due=due, tries=tries,
-        counted=bool(counted), started=bool(started), kills=kills,
+        counted=bool(counted or started or kills), started=bool(started), kills=kills,
     )  # fmt: skip
