@@ -73,9 +73,10 @@ class Handover:
             self._trust(host)
         crawl = facts.get("crawl", {})
         if "limits" in crawl:
-            begun, items, over, self.seeds = crawl["limits"]
+            begun, items, self.seeds = crawl["limits"]
             self.begun = self.seeds
-            self._limits.restore(begun, sum(recovered.sent.values()), recovered.counted, items, over)
+            self._limits.restore(begun, sum(recovered.sent.values()), recovered.counted, items)
+            self._limits.over = crawl.get("over", "")
             self._stats.restore(crawl["stats"], crawl.get("causes", []))
             self._intake.drops.update({Reason(reason): number for reason, number in crawl["drops"].items()})
 
@@ -84,10 +85,12 @@ class Handover:
         wall = self._clock.wall()
         hosts, robots = self._gate.changes(self._clock.monotonic(), wall)
         crawl: dict[str, Any] = {
-            "limits": (self._limits.begun, self._limits.items, self._limits.over, self.seeds),
+            "limits": (self._limits.begun, self._limits.items, self.seeds),
             "stats": self._stats.kept(wall),
             "drops": {reason.value: number for reason, number in self._intake.drops.items()},
         }
+        if self._limits.over:
+            crawl["over"] = self._limits.over
         if self._stats.failed != self._failed:
             self._failed = self._stats.failed
             crawl["causes"] = self._stats.kept_causes()

@@ -78,8 +78,8 @@ class Host:
 
     __slots__ = (
         "answered", "asked", "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out",
-        "pages", "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "tried", "trips",
-        "waiters",
+        "pages", "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "tried",
+        "trips", "waiters",
     )  # fmt: skip
 
     def __init__(self, name: str, delay: float, per_host: int, robots: bool) -> None:

@@ -32,7 +32,7 @@ class Limits:
         self.open += 1
         return True
 
-    def restore(self, begun: int, sent: int, open_: int, items: int, over: str) -> None:
+    def restore(self, begun: int, sent: int, open_: int, items: int) -> None:
         """Go on where an earlier process was: what it had reserved, and had no outcome, is free again.
 
         But for those that were `sent` for certain; they are among the `open_` ones, as `begun` ones may be.
@@ -41,7 +41,6 @@ class Limits:
         self.pages = begun + sent
         self.open = open_
         self.items = items
-        self.over = over
 
     def settle(self) -> None:
         """A page that held a place has been answered for good."""
