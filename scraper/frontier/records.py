@@ -25,6 +25,14 @@ from .store import Batch, Recovered, Step
 
 ROWS = 50  # of one statement
 MOST_LOG = 64 * 2**20  # bytes
+# What an earlier process has certainly sent holds a place under `max_pages`, though it has no outcome yet.
+COUNT_SENT = (
+    f"UPDATE queue SET counted = 1, rank = rank - {COUNTED} WHERE (started OR kills) AND NOT counted AND tries = 0"
+)
+SENT = (
+    "SELECT name, count(*) FROM queue JOIN request USING (id) JOIN host ON host.id = host"
+    " WHERE counted AND tries = 0 AND via = 0 GROUP BY name"
+)
 KEPT_OUT = frozenset({"too_deep"})  # kinds of facts that are for the ledger only
 
 _request = msgspec.json.Decoder(Request)
@@ -32,11 +40,11 @@ _encode = msgspec.json.encode
 Row = tuple[Any, ...]
 Known = dict[int, tuple[int, int]]  # token -> fingerprint, number of the host
 T = TypeVar("T")
-# CROSS JOIN: in the order of the queue.
+# CROSS JOIN, INDEXED BY: in the order of the queue.
 READ = """SELECT q.id, url, parent, data, due, tries, counted, started, kills, rank
   FROM queue q CROSS JOIN request r ON r.id = q.id
   WHERE lane = ? AND (rank, q.id) >= (?, ?) AND rank < ? ORDER BY rank, q.id LIMIT ?"""
-DUE = """SELECT q.id, host, rank FROM queue q CROSS JOIN request r ON r.id = q.id
+DUE = """SELECT q.id, host, rank FROM queue q INDEXED BY queue_due CROSS JOIN request r ON r.id = q.id
   WHERE lane = 0 AND due <= ? ORDER BY due LIMIT ?"""
 
 
@@ -99,6 +107,7 @@ class Records:
             self._insert(
                 "UPDATE queue SET kills = kills + 1 WHERE id IN (%s)", "?", [(token,) for token in suspects]
             )
+        base.execute(COUNT_SENT)
         lanes = {0: Lane(0)}
         counted = 0
         query = "SELECT lane, count(*), min(rank), sum(rank < ?) FROM queue GROUP BY lane"
@@ -117,6 +126,7 @@ class Records:
             resumed=bool(self._one("SELECT count(*) FROM meta WHERE key = 'opened'")),
             queued=sum(lane.stored for lane in lanes.values()),
             counted=counted,
+            sent=dict(base.execute(SENT)),
             answered=self._one("SELECT count(*) FROM answer"),
             positions=dict(base.execute("SELECT segment, bytes FROM position")),
             facts=facts,
@@ -132,7 +142,7 @@ class Records:
 
     def _due(self, base: sqlite3.Connection) -> float:
         """When the first of what waits for its time is due."""
-        (due,) = base.execute("SELECT min(due) FROM queue WHERE lane = 0").fetchone()
+        (due,) = base.execute("SELECT min(due) FROM queue INDEXED BY queue_due WHERE lane = 0").fetchone()
         return math.inf if due is None else float(due)
 
     def close(self) -> None:

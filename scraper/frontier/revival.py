@@ -140,6 +140,7 @@ class _Revival:
         if limits is not None:
             begun, *rest = limits
             self._keep("crawl", "limits", [max(0, begun - self._hosts.total()), *rest])
+        self._base.execute("DELETE FROM fact WHERE kind = 'crawl' AND key = 'over'")  # what the spider said then
 
     def _servers(self) -> None:
         """Nothing is refused for what was true of a host in an earlier process; a rest it asked for is kept."""
