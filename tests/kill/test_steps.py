@@ -17,8 +17,9 @@ import pytest
 
 from scraper.testing.trial_site import TrialProcess
 
+from . import readers
 from .disk import Operation, operations
-from .harness import Ordeal
+from .harness import Ordeal, differences
 
 FIRST, EVERY = 6, 30  # in the suite: the first ones, one of so many, and the last of each sort
 ERRORS = {"disk full": (errno.ENOSPC, "1"), "i/o error": (errno.EIO, "0")}
@@ -94,6 +95,9 @@ def _tried(site: TrialProcess, folder: Path, shim: Path, k: int, how: str) -> It
     elif not re.search(WORDS[how], end.said):
         yield f"{at}: it does not say why: {said}"
     yield from (f"{at}: {each}" for each in _under_final_names(ordeal))
+    if end.code == 1 and stay == "0" and "/output/" not in failed[0].path:  # an output's: the crawl goes on
+        journal = readers.read(ordeal.runs()[-1] / "items.jsonl")[0]
+        yield from (f"{at}: {each}" for each in differences("the crawl", journal, site.trial.truth().items))
     again = ordeal.once()
     if again.code:
         yield f"{at}: the next start ended with {again.code}: {again.said.strip()[-600:]}"
