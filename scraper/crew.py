@@ -42,7 +42,11 @@ class Crew:
 
     def go(self, step: Step, name: str | None = None) -> Task:
         """Begin a task."""
-        task = self._group.create_task(step, name=name)
+        try:
+            task = self._group.create_task(step, name=name)
+        except RuntimeError:  # another task has failed, and all are being cancelled
+            step.close()
+            raise asyncio.CancelledError from None
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return task
