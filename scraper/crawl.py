@@ -131,8 +131,8 @@ class Crawl:
         try:
             async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
-                    self._go(step(), step.__name__)
-                committing = self._go(self.commit.run(), "commit")
+                    self._go(step())
+                committing = self._go(self.commit.run())
                 try:
                     await self._ended.wait()
                 finally:

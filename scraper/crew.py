@@ -41,8 +41,8 @@ class Crew:
             raise first(group) from group
 
     def go(self, step: Step, name: str | None = None) -> Task:
-        """Begin a task."""
-        task = self._group.create_task(step, name=name)
+        """Begin a task, named as its coroutine is unless it is given a name."""
+        task = self._group.create_task(step, name=name or getattr(step, "__name__", None))
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return task
