@@ -22,7 +22,7 @@ from typing import Any
 from . import check
 from .site import Cores, Site, install, serve, warm
 
-CONTENDERS = ("floor", "handwritten", "ours")
+CONTENDERS = ("floor", "handwritten", "memory", "ours")
 TOLD = ("aiohttp", "selectolax", "url-py", "msgspec", "uvloop")
 Lap = dict[str, float]
 
@@ -100,6 +100,10 @@ def summary(site: Site, laps: dict[str, list[Lap]], cores: Cores) -> dict[str, A
         if "floor" in laps and name != "floor":
             pairs = zip(runs, laps["floor"], strict=True)
             ratios[name] = _spread([_speed(lap) / _speed(floor) for lap, floor in pairs])
+    if {"ours", "memory"} <= laps.keys():  # of the time of a page, and of its processor time
+        pairs = [*zip(laps["ours"], laps["memory"], strict=True)]
+        ratios["durable time"] = _spread([_speed(memory) / _speed(ours) for ours, memory in pairs])
+        ratios["durable cpu"] = _spread([ours["cpu"] / memory["cpu"] for ours, memory in pairs])
     return {
         "site": site.what,
         "machine": _machine(cores),
@@ -127,6 +131,10 @@ def _print(result: dict[str, Any]) -> None:
         if ratio:
             row += f" {ratio['median']:9.3f} {ratio['min']:6.3f} {ratio['max']:6.3f}"
         print(row)
+    for name in ("time", "cpu"):
+        if ratio := result["ratios"].get(f"durable {name}"):
+            shown = f"{ratio['median']:.3f} ({ratio['min']:.3f}, {ratio['max']:.3f})"
+            print(f"durability costs {shown} times the {name} of a crawl in memory")
     if result["exact"] is not None:
         print("exact: every URL once, nothing else, same titles" if result["exact"] else "NOT EXACT")
     for fault in result["faults"]:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .clock import Clock
@@ -30,11 +29,10 @@ from .handover import Handover
 from .judge import Judge
 from .outcome import End, Outcome, refused
 from .page import Pages
-from .parse.reader import Reader, large, prepare
-from .quarantine import Quarantine
+from .quarantine import MOST_KILLS, Quarantine
+from .reading import Reading
 from .reasons import Reason
 from .request import Request
-from .response import Response
 from .seeds import Seeds
 from .send import Fetch, Send
 from .settings import HostRules
@@ -91,9 +89,10 @@ class Crawl:
             every=settings.commit_every, power=settings.durability == "power",
         )  # fmt: skip
         self.pages = Pages(spider, settings, note=lambda token: note(token, 0), folder=folder, alarm=alarm)
+        self.reading = Reading(settings, lambda token: note(token, 1))
         self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
         self.errands = Errands(
-            self, self.gate, self.judge, self.stats, settings, clock, self._open, self.handover.seeded
+            self, self.gate, self.judge, self.stats, settings, clock, self.reading.open, self.handover.seeded
         )
         self.send = Send(
             fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.feed,
@@ -102,10 +101,6 @@ class Crawl:
         self.recovered = recovered
         self._store = store
         self._clock = clock
-        self._note = note
-        self._reader = Reader(nofollow=settings.nofollow, max_links=settings.max_links)
-        # One thread of its own: pages that are slow to parse hold up neither file writes nor name look-ups.
-        self._parser = ThreadPoolExecutor(1, "parse")
         self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
         self._crew = Crew(self._lost)
         self._go = self._crew.go
@@ -143,7 +138,7 @@ class Crawl:
             self.spider._line = None
             while not self._queue.empty():
                 self.gate.release(self._queue.get_nowait(), self._clock.monotonic())
-            self._parser.shutdown(wait=False, cancel_futures=True)
+            self.reading.close()
             self.stats.ended = self._clock.wall()
         await self.seeds.hook(self.spider.closed, self.why)
 
@@ -189,8 +184,9 @@ class Crawl:
 
     def _only_later(self) -> bool:
         """Whether all that is left is for hosts that rest longer than `max_wait`, or due later than that."""
-        due, latest = self.gate.wake_at(), self._clock.monotonic() + self.settings.max_wait
-        if due is None or due <= latest or self.errands.asking or not self.commit.seeds_done:
+        latest = self._clock.monotonic() + self.settings.max_wait
+        times = [at for at in (self.gate.wake_at(), self.errands.wakes_at()) if at is not None]
+        if not times or min(times) <= latest or not self.commit.seeds_done:
             return False
         stored = self._store.next_due()
         return stored is None or stored > self._clock.wall() + self.settings.max_wait
@@ -198,18 +194,20 @@ class Crawl:
     # -- 1: seeds -> frontier -----------------------------------------------------------------------
 
     async def _seed(self) -> None:
-        self._end_if_idle()  # an earlier process may have used up a limit
-        seeds = self.seeds.requests(begun=self.handover.seeds, done=self.recovered.seeds_done)
+        if ending := self.limits.reached(self._clock.monotonic()):  # in an earlier process
+            self.stop(ending)
+        self._end_if_idle()
+        seeds = self.seeds.requests(begun=self.handover.begun, done=self.recovered.seeds_done)
         async for request in seeds:
             if self._ended.is_set() or self.limits.pages_left == 0:
                 return  # not one more could be admitted
-            self.handover.seed(request)
-            self.commit.add_seeds(self._store.add(self.intake.seeds((request,))))
+            self.commit.add_seeds(self._store.add(self.handover.seed(request)))
             await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
             await self._gate_has_room()
-        self.commit.add_seeds((), done=True)
         if self.seeds.broken:
             self.stop("broken")
+        else:
+            self.commit.add_seeds((), done=True)
         self._end_if_idle()
 
     # -- 2: frontier -> gate -> queue ---------------------------------------------------------------
@@ -227,13 +225,13 @@ class Crawl:
                 requests = [request for request in lease.requests if not await self._doomed(request)]
                 self.gate.hold(lease.host, requests, self._clock.monotonic())
             self.feed()
+            self._end_if_idle()
 
     async def _doomed(self, request: Request) -> bool:
         """Whether an earlier process has left a request in a state in which it is not sent again."""
         if not (request.kills or request.started) or (error := self.judge.doomed(request)) is None:
             return False
-        counted = request.counted or self.limits.reserve()
-        self.accept(await self._failed(request.replace(counted=counted), error))
+        self.accept(await self._failed(request, error))
         return True
 
     async def _gate_has_room(self) -> None:
@@ -245,6 +243,7 @@ class Crawl:
         """Feeds when a host becomes due; whatever else makes room calls `feed` itself."""
         while True:
             self.feed()
+            self._end_if_idle()
             await self._clock.wait(self._wake, self._sleeps_until)
             self._wake.clear()
 
@@ -316,12 +315,10 @@ class Crawl:
                 outcome = await self._failed(request, error)
             elif request.kills:
                 async with self.quarantine.alone():
-                    outcome = await self.pages.read(await self._open(response))
+                    outcome = await self.pages.read(await self.reading.open(response))
             else:
-                outcome = await self.pages.read(await self._open(response))
+                outcome = await self.pages.read(await self.reading.open(response))
         except NotNow:
-            if not request.safe:
-                self.commit.unstart(request.token)
             return Outcome(request=request, end=End.BACK)
         except FetchError as error:
             return await self._failed(request, error)
@@ -331,21 +328,10 @@ class Crawl:
         outcome.took, outcome.wire, outcome.size = response.elapsed, response.wire_bytes, len(response.body)
         return outcome
 
-    async def _open(self, response: Response) -> Response:
-        """Make a response readable; a large page is parsed off the loop."""
-        response.reader = self._reader
-        if large(response):
-            self._note(response.request.token, 1)
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._parser, prepare, response)
-            finally:
-                self._note(0, 1)
-        return response
-
     async def _failed(self, request: Request, error: FetchError) -> Outcome:
         """Another try, or the end of this request, of which the spider's `on_error` hears."""
         outcome = self.judge.failure(request, error)
-        if outcome.end is End.FAILED:
+        if outcome.end is End.FAILED and request.kills <= MOST_KILLS:  # else `on_error` itself may be the poison
             got = await self.pages.failed(request, error)
             outcome.links, outcome.items, outcome.rejected = got.links, got.items, got.rejected
             outcome.stop = got.stop
@@ -378,7 +364,7 @@ class Crawl:
             return
         if request.counted and not request.tries and not request.hops:
             self.limits.begun += 1
-            self.gate.host(request.host).answered += 1
+            self.gate.answered(request.host)
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
             outcome.cut_to(kept)
@@ -395,6 +381,6 @@ class Crawl:
         self.commit.add(outcome, added)
         if self.events.wanted:
             self.events.tell(ended(outcome))
-        ending = outcome.stop or self.limits.reached(self._clock.monotonic())
-        if ending:
+        self.limits.over = self.limits.over or outcome.stop
+        if ending := self.limits.reached(self._clock.monotonic()):
             self.stop(ending)

@@ -6,9 +6,9 @@ Each send still asks the gate for a permit of its own; only the order is differe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from .clock import Clock
 from .errors import FetchError, NotNow, Retry
@@ -24,6 +24,7 @@ from .response import Response
 from .settings import Settings
 from .stats import Stats
 from .ticket import PREPARING
+from .url import netloc
 
 MOST_KEPT = 1000  # reasons why a robots.txt could not be had
 
@@ -33,6 +34,9 @@ class Sender(Protocol):
 
     def feed(self) -> None:
         """Serve whoever may go now."""
+
+    def wake(self) -> None:
+        """Feed soon, and look whether anything is left to wait for."""
 
     async def send(self, permit: Permit) -> Response:
         """Use a permit."""
@@ -59,7 +63,7 @@ class Errands:
         self._clock = clock
         self._read = read
         self._seeded = seeded
-        self.asking = 0  # robots.txt files on their way
+        self._asking: dict[str, float] = {}  # origins whose robots.txt is on its way, and when that goes on
         self.unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
         self.product = robots.product_token(settings.user_agent)
 
@@ -145,10 +149,18 @@ class Errands:
 
     # -- robots.txt (RFC 9309) ----------------------------------------------------------------------
 
-    async def robots(self, place: str) -> None:
+    def wakes_at(self) -> float | None:
+        """When the first robots.txt that is on its way goes on, in monotonic seconds; None when there is none."""
+        rests = ((self._gate.host(netloc(place)).rest_until, at) for place, at in self._asking.items())
+        return min(map(max, rests), default=None)
+
+    def robots(self, place: str) -> Coroutine[Any, Any, None]:
         """Fetch the rules of an origin and let the gate know them: once, whoever waits for them."""
+        self._asking[place] = 0.0
+        return self._robots(place)
+
+    async def _robots(self, place: str) -> None:
         rules, why = None, ""
-        self.asking += 1
         request = raw(url=f"{place}/robots.txt", callback="", max_body=robots.MAX_BYTES + 1)
         for tries in range(self._settings.retries + 1):
             request = request.replace(tries=tries)
@@ -161,12 +173,16 @@ class Errands:
                 at = self._judge.again(request, error)
                 if at is None:
                     break
-                await self._clock.sleep(at - self._clock.wall())
+                wait = at - self._clock.wall()
+                self._asking[place] = self._clock.monotonic() + wait
+                self._line.wake()  # that may be too late for this process
+                await self._clock.sleep(wait)
+                self._asking[place] = 0.0
                 continue
             break
         now = self._clock.monotonic()
         life = robots.LIFETIME if rules is not None else robots.RETRY_AFTER
-        self.asking -= 1
+        del self._asking[place]
         self._gate.learn(place, rules, now + life, now)
         if rules is None:
             if len(self.unreachable) > MOST_KEPT:

@@ -30,7 +30,8 @@ class Handover:
         trust: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.seeds = 0  # taken from `start`
-        self._met = 0  # of those, by this process
+        self.begun = 0  # of those, by earlier processes
+        self._met = 0  # and by this one, which meets them all again
         self._gate = gate
         self._limits = limits
         self._stats = stats
@@ -42,11 +43,16 @@ class Handover:
         self._origins: dict[str, str] = {}  # of seeds, since the last commit: origin -> host
         self._failed = -1
 
-    def seed(self, request: Request) -> None:
-        """One more of `start`."""
+    def seed(self, request: Request) -> list[Request]:
+        """One more of `start`: what there is to do for it; one that is met again was counted already."""
         self._met += 1
         self.seeds = max(self.seeds, self._met)
         self.seeded(request)
+        drops = self._intake.drops.copy()
+        taken = self._intake.seeds((request,))
+        if self._met <= self.begun:
+            self._intake.drops = drops
+        return taken
 
     def seeded(self, request: Request) -> None:
         """The spider itself names this address: its host may be private, its origin gets the credentials."""
@@ -60,15 +66,17 @@ class Handover:
         """Go on where an earlier process was at its last commit."""
         facts = recovered.facts
         now, wall = self._clock.monotonic(), self._clock.wall()
-        self._gate.reopen(facts.get("host", {}), facts.get("robots", {}), now, wall)
+        self._gate.reopen(facts.get("host", {}), facts.get("robots", {}), recovered.sent, now, wall)
         self._jars.restore(facts.get("cookies", {}))
         for place, host in facts.get("seed", {}).items():
             self._rules.seeds.add(place)
             self._trust(host)
         crawl = facts.get("crawl", {})
         if "limits" in crawl:
-            pages, items, self.seeds = crawl["limits"]
-            self._limits.restore(pages, recovered.counted, items)
+            begun, items, self.seeds = crawl["limits"]
+            self.begun = self.seeds
+            self._limits.restore(begun, sum(recovered.sent.values()), recovered.counted, items)
+            self._limits.over = crawl.get("over", "")
             self._stats.restore(crawl["stats"], crawl.get("causes", []))
             self._intake.drops.update({Reason(reason): number for reason, number in crawl["drops"].items()})
 
@@ -81,6 +89,8 @@ class Handover:
             "stats": self._stats.kept(wall),
             "drops": {reason.value: number for reason, number in self._intake.drops.items()},
         }
+        if self._limits.over:
+            crawl["over"] = self._limits.over
         if self._stats.failed != self._failed:
             self._failed = self._stats.failed
             crawl["causes"] = self._stats.kept_causes()

@@ -119,7 +119,8 @@ class Judge:
         if request.kills >= MOST_KILLS:
             return FetchError(Reason.POISON, f"{request.kills} processes died while they worked on this page")
         if request.started and not self._settings.resend_unsafe:
-            text = f"a {request.method} may have been sent by a process that died; it is not sent again"
+            what = f"a {request.method}" if not request.safe else "an unsafe request of its callback"
+            text = f"{what} may have been sent by a process that died; it is not sent again"
             return FetchError(Reason.UNKNOWN, text)
         return None
 

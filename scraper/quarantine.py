@@ -22,6 +22,7 @@ class Quarantine:
     async def alone(self) -> AsyncIterator[None]:
         """Wait until all other pages are done, but for those that wait here too."""
         self.wanted += 1
+        self._quiet.set()  # whoever waits here already waits for one less
         try:
             async with self._turn:
                 while self._open_pages() > self.wanted:

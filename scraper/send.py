@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from .clock import Clock
 from .commit import Commit
-from .errors import FetchError
+from .errors import FetchError, NotNow
 from .fetch.departure import DEPARTURE
 from .frontier.gate import Gate
 from .frontier.host import Permit
@@ -49,6 +49,7 @@ class Send:
         request = permit.request
         ticket = Ticket(self._gate, permit, self._clock)
         token = DEPARTURE.set(ticket)
+        prepared = request
         try:
             prepared = await self._prepared(permit)
             if permit.released:  # `prepare` has fetched something itself, in its place
@@ -60,7 +61,13 @@ class Send:
             self._limits.bytes += response.wire_bytes
             overload = self._judge.status(request, response) if response.status in OVERLOAD else None
             self._judge.health(request, overload)
+            if overload is not None:
+                self._commit.hurry()  # the next process, should this one be killed, is to know of it
             return response
+        except NotNow:
+            if request.token and not prepared.safe:
+                self._commit.unstart(request.token)
+            raise
         except FetchError as error:
             self._limits.bytes += error.partial.wire_bytes if error.partial else 0
             self._judge.health(request, error)

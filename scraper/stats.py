@@ -30,6 +30,7 @@ class Stats:
 
     def __init__(self, started: float) -> None:
         self.started = started  # wall-clock seconds
+        self.first = started  # when the first process of this run began
         self.ended = 0.0
         self.before = 0.0  # seconds of earlier processes of this run
         self.ends: Counter[End] = Counter()
@@ -94,6 +95,7 @@ class Stats:
     def kept(self, now: float) -> dict[str, Any]:
         """What `restore` needs, as plain data; `now` is the wall-clock second."""
         return {
+            "first": self.first,
             "seconds": self.before + max(0.0, now - self.started),
             "reasons": [(end.value, reason.value, number) for (end, reason), number in self.reasons.items()],
             "done": self.ends[End.DONE],
@@ -107,7 +109,7 @@ class Stats:
 
     def restore(self, kept: dict[str, Any], causes: list[Any]) -> None:
         """Go on counting where an earlier process of this run stopped."""
-        self.before = kept["seconds"]
+        self.first, self.before = kept["first"], kept["seconds"]
         self.ends[End.DONE] = kept["done"]
         for end, reason, number in kept["reasons"]:
             self.reasons[End(end), Reason(reason)] = number
@@ -121,7 +123,7 @@ class Stats:
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data for stats.json."""
         return {
-            "started": self.started,
+            "started": self.first,
             "ended": self.ended,
             "seconds": round(self.before + self.ended - self.started, 3),
             "pages": {str(end): number for end, number in self.ends.items() if end is not End.BACK},

@@ -29,7 +29,7 @@ ROWS = (
     ("run", "discover"),
     ("logs",),
     ("crawl",),
-    ("errand", "seeds", "handover", "send", "resume"),
+    ("errand", "seeds", "handover", "send", "reading", "resume"),
     ("judge", "page", "commit", "ticket", "identity"),
     ("spider", "stats", "folder"),
     ("frontier", "fetch", "parse", "outputs"),

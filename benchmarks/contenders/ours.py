@@ -20,13 +20,15 @@ SPIDER = Path(__file__).parents[2] / "spiders" / "docsite.py"
 SETTINGS = {"delay": 0, "per_host": 32, "concurrency": 32}
 
 
-async def main(given: argparse.Namespace) -> int:
+async def main(given: argparse.Namespace, durability: str = "process") -> int:
     """Crawl the site into a run folder; its journal becomes `--items`."""
     collect_less()  # as `scraper crawl` does
     spider = find(str(SPIDER), SPIDER.parent)(url=given.start)
     with tempfile.TemporaryDirectory() as root:
         folder = RunFolder.make(Path(root), spider.name, time.time())
-        report = await Run(spider, settings_for(spider, ("benchmark", SETTINGS)), folder=folder).execute()
+        report = await Run(
+            spider, settings_for(spider, ("benchmark", SETTINGS | {"durability": durability})), folder=folder
+        ).execute()
         if given.items:
             os.replace(folder.items, given.items)
     return report.stats.done + report.stats.failed

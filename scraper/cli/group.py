@@ -23,7 +23,9 @@ COMMANDS = {
     "shell": ("shell", "Try selectors on a page, at a Python prompt."),
     "settings": ("settings", "Every setting, or the values a spider runs with."),
     "runs": ("runs", "Earlier runs, and how each of them ended."),
-    "export": ("export", "Write the items of an earlier run in any format."),
+    "explain": ("explain", "What became of a URL, and why."),
+    "retry": ("retry", "Fetch again what failed in an earlier run."),
+    "export": ("export", "Write the items or the requests of an earlier run in any format."),
     "version": ("version", "The versions of scraper, Python and the libraries."),
 }
 INTERRUPTED = 130

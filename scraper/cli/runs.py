@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from ..folder import RUNNING, RunFolder, RunInfo, all_runs, find
-from ..resume import progress, resumable
+from ..frontier.entries import ENDS, QUEUED, WAITING, Count
+from ..logs import clean
+from ..reasons import Reason
+from ..resume import resumable
 from . import options
 from .project import output_folder, run_word, shown
+from .story import at, named, resting, said
 from .terminal import columns
 from .words import count, duration
 
 DIED = "died"  # its process has ended without saying so
+MOST = 8  # reasons of a state, hosts
+LABEL = 11  # columns
 
 
 @click.command(name="runs")
@@ -79,10 +87,10 @@ def _one(folder: RunFolder) -> int:
             raise UsageError(f"{folder.path / 'stats.json'} cannot be read: {error}") from error
         for line in summary(told, folder, columns(sys.stdout), colour=sys.stdout.isatty()):
             click.echo(line)
+        _ledger(folder, info)
         return 0
     click.echo(f"state      {now}")
-    if folder.state.is_file() and (numbers := progress(folder)):
-        click.echo(f"requests   {numbers[0]:,} answered, {numbers[1]:,} to go")
+    _ledger(folder, info)
     if now == DIED:
         click.echo(f"           its process ended without closing it; {_left(folder)}")
     if resumable(folder, info):
@@ -90,10 +98,58 @@ def _one(folder: RunFolder) -> int:
     return 0
 
 
-def _left(folder: RunFolder) -> str:
-    from .export import whole_lines
+def _ledger(folder: RunFolder, info: RunInfo) -> None:
+    """What has become of its requests, and what is still to be done."""
+    from ..frontier.ledger import Ledger
 
-    _, lines = whole_lines(folder.items)
+    click.echo()
+    if info.starts > 1:
+        click.echo(f"processes  {info.starts:,} have worked on it")
+    if not folder.state.is_file():
+        click.echo("requests   not kept (durability = none)")
+        return
+    now = time.time()
+    try:
+        with Ledger(folder.state, now) as ledger:
+            numbers, oldest, rests = counted(ledger.counts()), ledger.oldest(), ledger.resting()
+    except StoreError as error:
+        click.echo(f"requests   {error}")
+        return
+    width = columns(sys.stdout)
+    for text in numbers or ["none yet"]:
+        for line in textwrap.wrap(text, width - LABEL, subsequent_indent="  "):
+            click.echo(f"{'requests' if text is numbers[0] and not line.startswith(' ') else '':<{LABEL}}{line}")
+    if oldest is not None:
+        click.echo(f"{'oldest':<{LABEL}}{said(oldest, now)}, found {at(oldest.found, now)}")
+        click.echo(f"{'':<{LABEL}}{named(oldest)}")
+    for rest in rests[:MOST]:
+        click.echo(f"{'host':<{LABEL}}{clean(rest.host)} {resting(rest, now)}")
+    if len(rests) > MOST:
+        click.echo(f"{'':<{LABEL}}and {count(len(rests) - MOST, 'more host')}")
+
+
+def counted(counts: Sequence[Count]) -> list[str]:
+    """One line a state, with its reasons; most first."""
+    found = []
+    for state in (*ENDS, QUEUED, WAITING):
+        own = sorted((each for each in counts if each.state == state), key=lambda each: -each.number)
+        if not own:
+            continue
+        reasons = [
+            f"{each.number:,} {f'status {each.status}' if each.status else each.reason.replace('_', ' ')}"
+            for each in own
+            if each.reason not in ("", Reason.OK)
+        ]
+        few = ", ".join(reasons[:MOST]) + (", ..." if len(reasons) > MOST else "")
+        told = f"{sum(each.number for each in own):,} {state}"
+        found.append(f"{told}: {few}" if reasons and state not in ("done", "redirected") else told)
+    return found
+
+
+def _left(folder: RunFolder) -> str:
+    from .export import committed
+
+    _, lines = committed(folder)
     return f"{count(lines, 'item')} can be exported: scraper export {folder.run} -o PATH"
 
 

@@ -27,7 +27,7 @@ from ..url import netloc, origin
 from .agenda import Agenda
 from .host import Host, Kept, Permit, Proof, Waiter
 from .limits import Limits
-from .robots import Robots
+from .robots import LIFETIME, Robots
 
 Refusal = tuple[Request, Reason]
 # Seconds added to a delay, because a server may take the first of two requests up later than the second: most
@@ -272,6 +272,7 @@ class Gate:
 
     def healthy(self, state: Host) -> None:
         """The host answered. What was out since before a rest says nothing about the time after it."""
+        self._changed.add(state)
         state.failures = 0
         if state.tried:
             state.trips = state.strikes = 0
@@ -282,6 +283,7 @@ class Gate:
         if not state.tried or state.down:
             return  # one of those that were out when it tripped
         state.failures += 1
+        self._changed.add(state)
         settings = self._settings
         if state.failures < settings.breaker and not state.trial:
             return
@@ -295,6 +297,12 @@ class Gate:
         state.down = True
         self._schedule(state, now)
 
+    def answered(self, host: str) -> None:
+        """A page that holds a place under `max_pages_per_host` has its first outcome."""
+        state = self.host(host)
+        state.answered += 1
+        self._changed.add(state)
+
     def learn(self, place: str, rules: Robots | None, until: float, now: float) -> None:
         """The robots.txt of an origin: its rules, or None when it is unreachable; good until then. O(log hosts)."""
         self._robots[place] = (rules, until)
@@ -305,7 +313,7 @@ class Gate:
             state.parked = ""
         delay = rules.crawl_delay if rules is not None and state.robots else None
         if delay is not None and delay > state.delay:
-            state.delay = state.proof.delay = delay
+            state.delay = state.asked = state.proof.delay = delay
             state.proof.least_gap = None  # the gaps before were under another promise
             since = self._opened if state.last_departure is None else state.last_departure
             if since is not None:
@@ -314,19 +322,26 @@ class Gate:
 
     # -- from one process to the next ---------------------------------------------------------------
 
-    def reopen(self, kept: Mapping[str, Any], robots: Mapping[str, Any], now: float, wall: float) -> None:
+    def reopen(
+        self, kept: Mapping[str, Any], robots: Mapping[str, Any], sent: Mapping[str, int], now: float, wall: float
+    ) -> None:
         """Go on with what `changes` has told an earlier process; `now` and `wall` are the same moment.
 
         Nobody knows when that process contacted a host last: none is contacted before now plus its delay.
+        `sent` pages of a host had no outcome yet.
         """
         self._opened = now
+        longest = max(self._settings.breaker_rest, self._settings.max_rest)
         for name, data in kept.items():
             state = self.host(name)
-            state.restore(msgspec.convert(data, Kept), now, wall)
+            state.restore(msgspec.convert(data, Kept), now, wall, longest)
             state.next_at = now + state.delay
+        for name, pages in sent.items():
+            self.host(name).pages += pages
         for place, (rules, until) in robots.items():
-            if until > wall:
-                self._robots[place] = (None if rules is None else Robots.from_bytes(rules), now + until - wall)
+            if until > wall:  # a clock that was set back must not make it live for years
+                left = min(until - wall, LIFETIME)
+                self._robots[place] = (None if rules is None else Robots.from_bytes(rules), now + left)
 
     def changes(self, now: float, wall: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """What `reopen` needs of the hosts, and of the origins, that changed since the last call. O(changes)."""

@@ -57,7 +57,10 @@ class Proof(msgspec.Struct):
 
 
 class Kept(msgspec.Struct, omit_defaults=True):
-    """What a store keeps of a host between two processes; `rest` is the wall-clock second its rest ends."""
+    """What a store keeps of a host between two processes.
+
+    `delay` is what robots.txt asks for, `rest` the wall-clock second its rest ends.
+    """
 
     delay: float = 0.0
     rest: float = 0.0
@@ -74,14 +77,15 @@ class Host:
     """Queue, pace and health of one host."""
 
     __slots__ = (
-        "answered", "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out", "pages",
-        "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "tried", "trips",
-        "waiters",
+        "answered", "asked", "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out",
+        "pages", "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "tried",
+        "trips", "waiters",
     )  # fmt: skip
 
     def __init__(self, name: str, delay: float, per_host: int, robots: bool) -> None:
         self.name = name
         self.delay = delay
+        self.asked = 0.0  # of the delay, what robots.txt has asked for
         self.per_host = per_host
         self.robots = robots
         self.queue: list[Entry] = []
@@ -106,16 +110,22 @@ class Host:
         """What is to be known of it later; `now` and `wall` are the same moment."""
         rest = wall + self.rest_until - now if self.rest_until > now else 0.0
         health = self.failures, self.trips, self.strikes, self.trial, self.down
-        return Kept(self.delay, rest, *health, self.answered, self.proof)
+        return Kept(self.asked, rest, *health, self.answered, self.proof)
 
-    def restore(self, kept: Kept, now: float, wall: float) -> None:
-        """Be again what an earlier process has kept; the settings of this one count where they are stricter."""
-        self.delay = self.proof.delay = max(self.delay, kept.delay)
-        self.rest_until = now + kept.rest - wall if kept.rest > wall else 0.0
+    def restore(self, kept: Kept, now: float, wall: float, longest: float) -> None:
+        """Be again what an earlier process has kept, at the pace that the settings of this one and robots.txt ask.
+
+        No rest is longer than `longest`, whatever has become of the machine's clock.
+        """
+        self.asked = kept.delay
+        self.delay = max(self.delay, kept.delay)
+        self.rest_until = now + min(kept.rest - wall, longest) if kept.rest > wall else 0.0
         self.failures, self.trips, self.strikes = kept.failures, kept.trips, kept.strikes
         self.trial, self.down = kept.trial, kept.down
         self.pages = self.answered = kept.pages
         proof, kept.proof = kept.proof, self.proof
+        if self.delay > proof.delay:
+            proof.least_gap = None  # the gaps before were under another promise
         proof.per_host, proof.delay = self.per_host, self.delay
         self.proof = proof
 

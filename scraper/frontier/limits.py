@@ -16,6 +16,7 @@ class Limits:
         self.begun = 0  # pages reserved that had an outcome, if only that another try follows
         self.items = 0
         self.bytes = 0
+        self.over = ""  # why the spider has asked for the end
 
     @property
     def pages_left(self) -> int | None:
@@ -31,9 +32,13 @@ class Limits:
         self.open += 1
         return True
 
-    def restore(self, pages: int, open_: int, items: int) -> None:
-        """Go on where an earlier process was: what it had reserved, and had no outcome, is free again."""
-        self.pages = self.begun = pages
+    def restore(self, begun: int, sent: int, open_: int, items: int) -> None:
+        """Go on where an earlier process was: what it had reserved, and had no outcome, is free again.
+
+        But for those that were `sent` for certain; they are among the `open_` ones, as `begun` ones may be.
+        """
+        self.begun = begun
+        self.pages = begun + sent
         self.open = open_
         self.items = items
 
@@ -53,8 +58,10 @@ class Limits:
         return kept
 
     def reached(self, now: float) -> str:
-        """The name of a limit that ends the crawl now, "" when none does. `max_pages` ends it by itself."""
+        """What ends the crawl now, mostly a limit's name; "" when nothing does. `max_pages` ends it by itself."""
         settings = self._settings
+        if self.over:
+            return self.over
         if settings.max_items and self.items >= settings.max_items:
             return "max_items"
         if settings.max_run_bytes and self.bytes >= settings.max_run_bytes:

@@ -6,10 +6,12 @@ a busy event loop takes 5 ms (1,000 rows one by one: 1.7 s; in fifties: 1.5 ms).
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,24 +20,66 @@ from ..errors import StoreError
 from ..outcome import End, Outcome
 from ..request import Request, altered
 from . import schema
-from .lanes import Lane, moment, rank
+from .lanes import COUNTED, Lane, Place, rank
 from .store import Batch, Recovered, Step
 
 ROWS = 50  # of one statement
+MOST_LOG = 64 * 2**20  # bytes
+# What an earlier process has certainly sent holds a place under `max_pages`, though it has no outcome yet.
+COUNT_SENT = (
+    f"UPDATE queue SET counted = 1, rank = rank - {COUNTED} WHERE (started OR kills) AND NOT counted AND tries = 0"
+)
+SENT = (
+    "SELECT name, count(*) FROM queue JOIN request USING (id) JOIN host ON host.id = host"
+    " WHERE counted AND tries = 0 AND via = 0 GROUP BY name"
+)
 KEPT_OUT = frozenset({"too_deep"})  # kinds of facts that are for the ledger only
 
 _request = msgspec.json.Decoder(Request)
 _encode = msgspec.json.encode
 Row = tuple[Any, ...]
+Known = dict[int, tuple[int, int]]  # token -> fingerprint, number of the host
+T = TypeVar("T")
+# CROSS JOIN, INDEXED BY: in the order of the queue.
+READ = """SELECT q.id, url, parent, data, due, tries, counted, started, kills, rank
+  FROM queue q CROSS JOIN request r ON r.id = q.id
+  WHERE lane = ? AND (rank, q.id) >= (?, ?) AND rank < ? ORDER BY rank, q.id LIMIT ?"""
+DUE = """SELECT q.id, host, rank FROM queue q INDEXED BY queue_due CROSS JOIN request r ON r.id = q.id
+  WHERE lane = 0 AND due <= ? ORDER BY due LIMIT ?"""
 
 
 class Left(msgspec.Struct):
-    """What `open` found besides what the crawl wants to know: the hosts by name, the last token."""
+    """What `open` found besides what the crawl wants to know: the hosts by name, what waits, the last token."""
 
     recovered: Recovered
     hosts: dict[str, Lane]
     later: Lane
+    due: float  # of the first that waits
     token: int
+
+
+class Want(NamedTuple):
+    """So many requests of a lane, from a place on and below a rank."""
+
+    lane: Lane
+    start: Place
+    below: int
+    number: int
+
+
+class Got(NamedTuple):
+    """What a lane's queue on the disk had of what was wanted, and the last place looked at."""
+
+    lane: Lane
+    requests: list[Request]
+    last: Place
+
+
+class Woken(NamedTuple):
+    """What waited for its time and is queued for its host now, as ranks by the lane's number; when to ask next."""
+
+    ranks: dict[int, list[int]]
+    due: float
 
 
 class Records:
@@ -43,6 +87,7 @@ class Records:
 
     def __init__(self, path: Path, clock: Clock, *, power: bool = False) -> None:
         self.path = path
+        self._log = path.with_name(f"{path.name}-wal")
         self._clock = clock
         self._power = power
         self._base: sqlite3.Connection | None = None
@@ -62,75 +107,127 @@ class Records:
             self._insert(
                 "UPDATE queue SET kills = kills + 1 WHERE id IN (%s)", "?", [(token,) for token in suspects]
             )
-        hosts = {name: Lane(number) for number, name in base.execute("SELECT id, name FROM host")}
-        by_number = {lane.number: lane for lane in hosts.values()}
-        later = by_number[0] = Lane(0)
-        for number, stored, best in base.execute("SELECT lane, count(*), min(rank) FROM queue GROUP BY lane"):
-            by_number[number].stored, by_number[number].best = stored, best
-        requests = base.execute("SELECT fp FROM request")
-        while rows := requests.fetchmany(10_000):
-            seen.update(fp for (fp,) in rows)
+        base.execute(COUNT_SENT)
+        lanes = {0: Lane(0)}
+        counted = 0
+        query = "SELECT lane, count(*), min(rank), sum(rank < ?) FROM queue GROUP BY lane"
+        for number, stored, best, places in base.execute(query, (COUNTED,)):
+            lanes[number] = Lane(number, stored, best)
+            counted += places
+        hosts = {n: lanes.get(i) or Lane(i) for i, n in base.execute("SELECT id, name FROM host")}
+        marks = base.execute("SELECT fp FROM request")
+        while rows := marks.fetchmany(10_000):
+            seen.update([fp for (fp,) in rows])
         facts: dict[str, dict[str, Any]] = {}
         for kind, key, data in base.execute("SELECT kind, key, data FROM fact"):
             if kind not in KEPT_OUT:
                 facts.setdefault(kind, {})[key] = msgspec.msgpack.decode(data)
         recovered = Recovered(
             resumed=bool(self._one("SELECT count(*) FROM meta WHERE key = 'opened'")),
-            queued=later.stored + sum(lane.stored for lane in hosts.values()),
-            counted=self._one("SELECT count(*) FROM queue WHERE counted"),
+            queued=sum(lane.stored for lane in lanes.values()),
+            counted=counted,
+            sent=dict(base.execute(SENT)),
             answered=self._one("SELECT count(*) FROM answer"),
             positions=dict(base.execute("SELECT segment, bytes FROM position")),
             facts=facts,
             seeds_done=bool(self._one("SELECT count(*) FROM meta WHERE key = 'seeds_done'")),
         )
         base.execute("INSERT OR REPLACE INTO meta VALUES ('opened', ?)", (self._clock.wall(),))
-        return Left(recovered, hosts, later, self._one("SELECT coalesce(max(id), 0) FROM request"))
+        last = self._one("SELECT coalesce(max(id), 0) FROM request")
+        return Left(recovered, hosts, lanes[0], self._due(base), last)
 
     def _one(self, query: str) -> int:
         assert self._base is not None
         return int(self._base.execute(query).fetchone()[0])
 
+    def _due(self, base: sqlite3.Connection) -> float:
+        """When the first of what waits for its time is due."""
+        (due,) = base.execute("SELECT min(due) FROM queue INDEXED BY queue_due WHERE lane = 0").fetchone()
+        return math.inf if due is None else float(due)
+
     def close(self) -> None:
-        """Let go of the file, which is one file then."""
+        """Let go of the file, which is one file then, if nobody reads it just now."""
         if self._base is not None:
             base, self._base = self._base, None
-            try:
-                base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.Error as error:
-                raise self._trouble(error) from error
-            finally:
-                base.close()
+            # What cannot be moved into the file now (a full disk, a reader) is safe beside it, and is moved in
+            # by the next opening.
+            with suppress(sqlite3.Error):
+                base.execute("PRAGMA busy_timeout = 500")  # milliseconds
+                base.execute("PRAGMA journal_mode = DELETE")
+            base.close()
 
-    # -- a batch ------------------------------------------------------------------------------------
-
-    def write(self, batch: Batch, hosts: Sequence[Row], lanes: Mapping[str, Lane]) -> None:
-        """One transaction, whole or not at all. `hosts` are (id, name) of new ones."""
+    def _whole(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do it in one transaction, whole or not at all."""
         base = self._base
         if base is None:
             raise StoreError(f"{self.path} is not open")
-        now = self._clock.wall()
         try:
             base.execute("BEGIN IMMEDIATE")
-            if hosts:
-                self._insert("INSERT INTO host VALUES %s", "(?, ?)", hosts)
-            self._steps(batch.steps, now, lanes)
-            for token, started in batch.started.items():
-                base.execute("UPDATE queue SET started = ? WHERE id = ?", (started, token))
-            facts = [
-                (kind, key, msgspec.msgpack.encode(data))
-                for kind, table in batch.facts.items()
-                for key, data in table.items()
-            ]
-            self._insert("INSERT OR REPLACE INTO fact VALUES %s", "(?, ?, ?)", facts)
-            self._insert("INSERT OR REPLACE INTO position VALUES %s", "(?, ?)", list(batch.positions.items()))
-            if batch.seeds_done:
-                base.execute("INSERT OR REPLACE INTO meta VALUES ('seeds_done', 1)")
+            done = work(base)
             base.execute("COMMIT")
+            return done
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            with suppress(sqlite3.Error):  # the first error is the one to tell of
+                if base.in_transaction:
+                    base.execute("ROLLBACK")
+            raise self._trouble(error) from error
+
+    # -- a batch ------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        batch: Batch,
+        hosts: Sequence[Row],
+        known: Known,
+        lanes: Mapping[str, Lane],
+        coming: dict[int, Request],
+    ) -> list[Request]:
+        """One transaction. `hosts` are (id, name) of new ones, `known` is what is known of new requests.
+
+        Gives what of `coming` is on the disk now.
+        """
+        queued = self._whole(lambda base: self._write(base, batch, hosts, known, lanes))
+        self._trim()
+        # In this thread, so that what is read from now on is not taken for what is on its way still.
+        stored = [request for request in queued if coming.get(request.token) == request] if coming else []
+        for request in stored:
+            del coming[request.token]
+        return stored
+
+    def _write(
+        self, base: sqlite3.Connection, batch: Batch, hosts: Sequence[Row], known: Known, lanes: Mapping[str, Lane]
+    ) -> list[Request]:
+        self._insert("INSERT INTO host VALUES %s", "(?, ?)", hosts)
+        queued = self._steps(batch.steps, self._clock.wall(), known, lanes)
+        for started in (True, False):
+            rows = [(token,) for token, value in batch.started.items() if value == started]
+            self._insert(f"UPDATE queue SET started = {started:d} WHERE id IN (%s)", "?", rows)
+        facts = [
+            (kind, key, msgspec.msgpack.encode(data))
+            for kind, table in batch.facts.items()
+            for key, data in table.items()
+        ]
+        self._insert("INSERT OR REPLACE INTO fact VALUES %s", "(?, ?, ?)", facts)
+        self._insert("INSERT OR REPLACE INTO position VALUES %s", "(?, ?)", list(batch.positions.items()))
+        if batch.seeds_done:
+            base.execute("INSERT OR REPLACE INTO meta VALUES ('seeds_done', 1)")
+        return queued
+
+    def _trim(self) -> None:
+        """A reader keeps the log beside the file from being used again: cut it as soon as there is none."""
+        assert self._base is not None
+        try:
+            if self._log.stat().st_size > MOST_LOG:
+                self._base.execute("PRAGMA busy_timeout = 0")
+                self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._base.execute(f"PRAGMA busy_timeout = {schema.PATIENCE * 1000:.0f}")
+        except FileNotFoundError:
+            return  # no log: a file system that has none
         except sqlite3.Error as error:
             raise self._trouble(error) from error
 
-    def _steps(self, steps: Iterable[Step], now: float, lanes: Mapping[str, Lane]) -> None:
-        """The order of steps decides where a request ends that is met twice in one batch."""
+    def _steps(self, steps: Iterable[Step], now: float, known: Known, lanes: Mapping[str, Lane]) -> list[Request]:
+        """The order of steps decides where a request ends that is met twice in one batch. Gives what is queued."""
         new: dict[int, Row] = {}
         queue: dict[int, Request | None] = {}
         answers: list[Row] = []
@@ -144,7 +241,7 @@ class Records:
                 if request.token != token:
                     via = token if outcome is not None and outcome.end is End.REDIRECTED else 0
                     target = request.token if via else 0
-                    new[request.token] = _request_row(request, lanes[request.host].number, via, now)
+                    new[request.token] = _request_row(request, known.pop(request.token), via, now)
             if outcome is None:
                 continue
             if outcome.final:
@@ -152,13 +249,18 @@ class Records:
                 answers.append(_answer_row(outcome, target, now))
             else:
                 attempts.append((token, now, outcome.reason.value, outcome.detail, outcome.status))
-        waiting = [_queue_row(request, lanes) for request in queue.values() if request is not None]
+        queued = [request for request in queue.values() if request is not None]
+        waiting = [
+            _queue_row(request, new[request.token][2] if request.token in new else lanes[request.host].number)
+            for request in queued
+        ]
         ended = [(token,) for token, request in queue.items() if request is None and token not in new]
         self._insert("INSERT INTO request VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?)", list(new.values()))
         self._insert("INSERT OR REPLACE INTO queue VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?)", waiting)
         self._insert("DELETE FROM queue WHERE id IN (%s)", "?", ended)
         self._insert("INSERT INTO answer VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", answers)
         self._insert("INSERT INTO attempt VALUES %s", "(?, ?, ?, ?, ?)", attempts)
+        return queued
 
     def _insert(self, statement: str, row: str, rows: Sequence[Row]) -> None:
         assert self._base is not None
@@ -168,22 +270,45 @@ class Records:
 
     # -- back from the disk -------------------------------------------------------------------------
 
-    def read(self, lane: int, number: int, held: Container[int], most: int) -> tuple[list[Request], bool]:
-        """Up to `number` requests of a lane that are not held, the first ones first; and whether more follow.
-
-        Of those that are held, `most`, some or all come before them.
-        """
-        assert self._base is not None
+    def read(self, wants: Iterable[Want], held: Container[int], coming: Container[int]) -> list[Got]:
+        """What is wanted of several lanes, the first ones first, without what is held or on its way here."""
         try:
-            rows = self._base.execute(
-                "SELECT q.id, url, parent, data, due, tries, counted, started, kills FROM queue q"
-                " JOIN request r ON r.id = q.id WHERE lane = ? ORDER BY rank, q.id LIMIT ?",
-                (lane, number + most + 1),
-            ).fetchall()
-            found = [row for row in rows if row[0] not in held]
-            return [_restored(*row) for row in found[:number]], len(found) > number
+            return [self._read(want, held, coming) for want in wants]
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise self._trouble(error) from error
+
+    def _read(self, want: Want, held: Container[int], coming: Container[int]) -> Got:
+        if self._base is None:
+            raise StoreError(f"{self.path} is not open")
+        found: list[Request] = []
+        last = want.start
+        while left := want.number - len(found):
+            rows = self._base.execute(READ, (want.lane.number, *last, want.below, left)).fetchall()
+            for row in rows:
+                # In this order: what is held begins its way to the disk by being put in `coming` first.
+                if row[0] not in held and row[0] not in coming:
+                    found.append(_restored(*row[:-1]))
+            if len(rows) < left:
+                last = (want.below, 0)
+                break
+            last = (rows[-1][-1], rows[-1][0] + 1)
+        return Got(want.lane, found, last)
+
+    def wake(self, now: float, most: int, held: Container[int], coming: Container[int]) -> Woken:
+        """Queue for their hosts those that waited until now, at most so many."""
+        return self._whole(lambda base: self._wake(base, now, most, held, coming))
+
+    def _wake(
+        self, base: sqlite3.Connection, now: float, most: int, held: Container[int], coming: Container[int]
+    ) -> Woken:
+        rows = base.execute(DUE, (now, most)).fetchall()
+        move = "UPDATE queue SET lane = (SELECT host FROM request WHERE request.id = queue.id) WHERE id IN (%s)"
+        self._insert(move, "?", [row[:1] for row in rows])
+        ranks: dict[int, list[int]] = {}
+        for token, lane, order in rows:
+            if token not in held and token not in coming:
+                ranks.setdefault(lane, []).append(order)
+        return Woken(ranks, self._due(base))
 
     def _trouble(self, error: Exception) -> StoreError:
         if isinstance(error, sqlite3.Error):
@@ -191,18 +316,18 @@ class Records:
         return StoreError(f"{self.path} has a request that cannot be read ({error}); start anew with --fresh")
 
 
-def _request_row(request: Request, host: int, via: int, now: float) -> Row:
+def _request_row(request: Request, known: tuple[int, int], via: int, now: float) -> Row:
+    mark, host = known
     rest = altered(
         request, url="", parent=0, token=0, tries=0, due=0.0, counted=False, kills=0, started=False
     )  # they have columns of their own
     data = _encode(rest).decode()
-    return request.token, request.fingerprint, host, request.url, request.parent, via, now, data
+    return request.token, mark, host, request.url, request.parent, via, now, data
 
 
-def _queue_row(request: Request, lanes: Mapping[str, Lane]) -> Row:
-    lane = 0 if request.due else lanes[request.host].number
-    order = moment(request.due) if request.due else rank(request)
-    return request.token, lane, order, request.due, request.tries, request.counted, False, request.kills
+def _queue_row(request: Request, host: int) -> Row:
+    lane = 0 if request.due else host
+    return request.token, lane, rank(request), request.due, request.tries, request.counted, False, request.kills
 
 
 def _answer_row(outcome: Outcome, target: int, now: float) -> Row:

@@ -6,6 +6,7 @@ a request is in exactly one of them. Times are wall-clock seconds.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -23,12 +24,13 @@ CREATE TABLE request (
   id INTEGER PRIMARY KEY, fp INTEGER NOT NULL, host INTEGER NOT NULL, url TEXT NOT NULL,
   parent INTEGER NOT NULL, via INTEGER NOT NULL, at REAL NOT NULL, data TEXT NOT NULL
 );
--- lane: the host, or 0 for what waits for its time; rank: its order in the lane, lowest first
+-- lane: the host, or 0 for what waits for its time; rank: its order within its host, lowest first
 CREATE TABLE queue (
   id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, rank INTEGER NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL,
   counted INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, kills INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX queue_order ON queue (lane, rank);
+CREATE INDEX queue_due ON queue (due) WHERE lane = 0;
 CREATE TABLE answer (
   id INTEGER PRIMARY KEY, end TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, status INTEGER NOT NULL,
   at REAL NOT NULL, tries INTEGER NOT NULL, took REAL NOT NULL, wire INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -40,6 +42,7 @@ CREATE TABLE attempt (id INTEGER NOT NULL, at REAL NOT NULL, reason TEXT NOT NUL
 CREATE TABLE fact (kind TEXT, key TEXT, data BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 CREATE TABLE position (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 """
+PATIENCE = 5.0  # seconds to wait for a lock
 # Version reached -> what brings the one before it there.
 STEPS: dict[int, str] = {}
 
@@ -47,11 +50,44 @@ STEPS: dict[int, str] = {}
 def connect(path: Path, *, power: bool = False) -> sqlite3.Connection:
     """Open a run's state for its one writer, making or upgrading it. Raises StoreError."""
     try:
-        base = sqlite3.connect(path, timeout=5.0, isolation_level=None, cached_statements=256)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
+        if not path.exists():  # it will hold cookies, which are nobody else's to read
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, cached_statements=256)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(trouble(path, error)) from error
     try:
         _ready(base, path, power)
+        if power:
+            _keep_name(path)
+    except (sqlite3.Error, OSError) as error:
+        base.close()
+        raise StoreError(trouble(path, error)) from error
+    except StoreError:
+        base.close()
+        raise
+    return base
+
+
+def _keep_name(path: Path) -> None:
+    """Force the folder to the disk, so that a new file's name survives a power cut too."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def look(path: Path) -> sqlite3.Connection:
+    """Open a run's state to read it, beside its writer if there is one. Raises StoreError."""
+    if not path.is_file():
+        raise StoreError(f"{path} is not there: this run kept no state (durability = none)")
+    try:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        base = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StoreError(trouble(path, error)) from error
+    try:
+        _check(base, path)
     except sqlite3.Error as error:
         base.close()
         raise StoreError(trouble(path, error)) from error
@@ -61,32 +97,37 @@ def connect(path: Path, *, power: bool = False) -> sqlite3.Connection:
     return base
 
 
-def look(path: Path) -> sqlite3.Connection:
-    """Open a run's state to read it, beside its writer if there is one. Raises StoreError."""
-    if not path.is_file():
-        raise StoreError(f"{path} is not there: this run kept no state (durability = none)")
-    try:
-        base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
-        _check(base, path)
-    except sqlite3.Error as error:
-        raise StoreError(trouble(path, error)) from error
-    return base
-
-
 def _ready(base: sqlite3.Connection, path: Path, power: bool) -> None:
     new = not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     version = VERSION if new else _check(base, path)
     base.execute("PRAGMA page_size = 4096")
-    base.execute("PRAGMA journal_mode = WAL")
+    log(base)
     base.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
     base.execute("PRAGMA cache_size = -32768")  # KiB
     base.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB
     base.execute("PRAGMA temp_store = MEMORY")
+    base.execute("PRAGMA secure_delete = OFF")  # some builds overwrite what is deleted
     if new:
         _run(base, TABLES, VERSION)
         return
     for step in range(version + 1, VERSION + 1):
         _run(base, STEPS[step], step)
+
+
+def log(base: sqlite3.Connection) -> str:
+    """Use a write-ahead log, or, on a file system without shared memory (a network drive), a rollback journal.
+
+    Both survive a kill; with the journal readers and the writer wait for one another. Gives what is in force.
+    """
+    try:
+        (mode,) = base.execute("PRAGMA journal_mode = WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        if not str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_IOERR_SHM", "SQLITE_PROTOCOL")):
+            raise
+        mode = ""
+    if mode != "wal":
+        (mode,) = base.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+    return str(mode)
 
 
 def _run(base: sqlite3.Connection, script: str, version: int) -> None:
@@ -133,15 +174,18 @@ def _check(base: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def trouble(path: Path, error: sqlite3.Error) -> str:
-    """What an error of SQLite's means for a run, and what to do."""
-    code = getattr(error, "sqlite_errorname", "") or ""
+def trouble(path: Path, error: Exception) -> str:
+    """What an error of SQLite's, or of the system, means for a run, and what to do."""
+    code = str(getattr(error, "sqlite_errorname", ""))
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return f"{path} is damaged ({error}); the items so far can still be exported, start anew with --fresh"
     if code.startswith("SQLITE_FULL"):
-        return f"{path} cannot be written: {error}; make room on the disk and run the same command again"
-    if code.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
-        return f"{path} cannot be written ({error}); the run goes on from its last commit once that is mended"
+        return f"{path} cannot be written ({error}): make room on the disk and run the same command again"
     if code.startswith("SQLITE_BUSY"):
-        return f"{path} is locked by another program ({error}); close it and run the same command again"
-    return f"{path}: {error}"
+        return f"{path} is locked by another program ({error}): close it and run the same command again"
+    if code.startswith("SQLITE_CONSTRAINT"):
+        return f"{path} was written by another program meanwhile ({error}): let only one crawl use it"
+    return (
+        f"{path} cannot be read or written ({error}): see that its folder is there, writable and not full; "
+        "the same command then goes on from the last commit"
+    )

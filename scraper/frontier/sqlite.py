@@ -8,6 +8,7 @@ window of the queue.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..clock import Clock
+from ..errors import StoreError
 from ..request import Request, altered
-from .lanes import LATER, NOTHING, Lane, moment, rank, share
-from .records import Records
+from .lanes import NOWHERE, Lane, Window, rank
+from .records import Got, Records, Want, Woken
 from .store import Batch, Finished, Lease, Recovered
 
 T = TypeVar("T")
-COMMIT = 0.1  # seconds until what is not on the disk yet is looked for again
 
 
 class SqliteStore:
@@ -33,21 +34,34 @@ class SqliteStore:
     disk. Raises StoreError, which names the file and says what to do.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, max_wait: float = 3600.0, power: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        max_wait: float = 3600.0,
+        power: bool = False,
+        window: Window | None = None,
+    ) -> None:
         self.seen: set[int] = set()
         self._clock = clock
         self._max_wait = max_wait
+        self._window = window or Window()
         self._records = Records(path, clock, power=power)
         self._thread = ThreadPoolExecutor(1, "state")
         self._lanes: dict[str, Lane] = {}
+        self._by_number: dict[int, Lane] = {}
         self._new_hosts: list[tuple[int, str]] = []
+        self._known: dict[int, tuple[int, int]] = {}  # what is not on the disk yet; see Records.write
+        self._held = 0  # over all hosts
+        self._where: dict[int, Lane] = {}  # token -> the lane it is held for, until its outcome is committed
+        self._coming: dict[int, Request] = {}  # token -> what is on its way to the disk; the thread takes it off
+        self._ready: deque[Request] = deque()
+        self._hungry: dict[Lane, None] = {}  # lanes that should take some from the disk, in turns
+        self._filling = False
         self._later = Lane(0)
         self._waiting: list[tuple[float, int, Request]] = []  # held, and not due yet
-        self._ready: deque[Request] = deque()
-        self._where: dict[int, Lane] = {}  # token -> the lane it is held for, until its outcome is committed
-        self._wanting: dict[Lane, None] = {}  # lanes with more on the disk
-        self._freed = True  # some may hold more than when they were last looked at
-        self._active = 0  # lanes with anything queued
+        self._due = math.inf  # of the first that is stored, and not due yet
         self._token = 0
         self._pending = 0
         self._seeds_done = False
@@ -56,12 +70,11 @@ class SqliteStore:
     async def open(self, suspects: Collection[int] = ()) -> Recovered:
         """Make or open the file, and tell what an earlier process left."""
         left = await self._work(lambda: self._records.open(suspects, self.seen))
-        self._lanes, self._later, self._token = left.hosts, left.later, left.token
+        self._lanes, self._later, self._due, self._token = left.hosts, left.later, left.due, left.token
+        self._by_number = {lane.number: lane for lane in left.hosts.values()}
+        self._hungry = {lane: None for lane in left.hosts.values() if lane.stored}
         self._pending = left.recovered.queued
         self._seeds_done = left.recovered.seeds_done
-        stored = [lane for lane in (*left.hosts.values(), left.later) if lane.stored]
-        self._wanting = dict.fromkeys(stored)
-        self._active = len(stored)
         return left.recovered
 
     def add(self, requests: Iterable[Request]) -> list[Request]:
@@ -70,47 +83,64 @@ class SqliteStore:
         added = []
         for request in requests:
             token = request.token
-            if token:
-                self._free(self._where.pop(token))
-            else:
+            if not token:
                 token = self._token = self._token + 1
-                self.seen.add(request.fingerprint)
+                mark = request.fingerprint
+                self.seen.add(mark)
+                self._known[token] = mark, self._lane(request.host).number
                 self._pending += 1
             due = now + request.after if request.after else request.due
             # Whether it waits is decided here: its row on the disk will be in that very lane.
             request = altered(request, token=token, due=due if due > now else 0.0, after=0.0)
             added.append(request)
+            before = self._where.get(token)
             self._place(request)
+            if before is not None:
+                self._free(before)
         self._news.set()
         return added
 
     def _place(self, request: Request) -> None:
-        lane, order, room = self._lane(request.host), rank(request), share(self._active)
+        order = rank(request)
         if request.due:
-            lane, order, room = self._later, moment(request.due), LATER
-        if lane.takes(order, room) or (request.counted and lane is not self._later):
-            self._hold(request, lane)
+            lane = self._later
+            if lane.held < self._window.later:
+                heappush(self._waiting, (request.due, request.token, request))
+                self._hold(request, lane, order)
+                return
         else:
-            lane.store(order)
-            self._wanting[lane] = None
+            lane = self._lane(request.host)
+            place = (order, request.token)
+            if request.counted or lane.takes(place, self._window.room(self._held)):
+                self._ready.append(request)
+                self._hold(request, lane, order)
+                return
+            lane.best = min(lane.best, place)
+        lane.coming += 1
+        self._coming[request.token] = request  # and only then no longer held: see Records.read
+        self._where.pop(request.token, None)
 
-    def _hold(self, request: Request, lane: Lane) -> None:
-        self._active += not (lane.held or lane.stored)
-        lane.held += 1
+    def _hold(self, request: Request, lane: Lane, order: int) -> None:
         self._where[request.token] = lane
-        if lane is self._later:
-            heappush(self._waiting, (request.due, request.token, request))
-        else:
-            self._ready.append(request)
+        lane.hold(order)
+        self._held += lane is not self._later
 
     def _free(self, lane: Lane) -> None:
-        lane.held -= 1
-        self._active -= not (lane.held or lane.stored)
+        lane.free()
+        if lane is not self._later:
+            self._held -= 1
+            self._look(lane)
+
+    def _look(self, lane: Lane) -> None:
+        """Whether a lane should be fed: to be asked whenever it has less in memory or more on the disk."""
+        if lane.stored and lane.wants(self._window.room(self._held)):
+            self._hungry[lane] = None
 
     def _lane(self, host: str) -> Lane:
         lane = self._lanes.get(host)
         if lane is None:
             lane = self._lanes[host] = Lane(len(self._lanes) + 1)
+            self._by_number[lane.number] = lane
             self._new_hosts.append((lane.number, host))
         return lane
 
@@ -119,11 +149,14 @@ class SqliteStore:
     async def claim(self, limit: int) -> list[Lease] | Finished:
         """Take what is due; waits until there is some, or every request has been answered and committed."""
         while True:
-            self._wake_due()
+            self._wake_held()
+            wants = not self._filling and (self._hungry or self._due <= self._clock.wall())
+            # What is ready need not wait for the disk, unless there is always more of it than is taken.
+            if wants and not 0 < len(self._ready) <= limit:
+                await self._fill()
             if self._ready:
                 return self._take(limit)
-            if self._freed and self._wanting:
-                await self._refill(limit)
+            if wants:
                 continue
             self._news.clear()
             if self._pending == 0 and self._seeds_done:
@@ -131,30 +164,31 @@ class SqliteStore:
             due = self.next_due()
             if due is not None and self._ends(due):
                 return Finished(resumable=True, due=due)
-            until = None if due is None else self._clock.monotonic() + due - self._clock.wall()
-            await self._clock.wait(self._news, until)
+            if due is None or self._filling:
+                await self._news.wait()
+            else:
+                await self._clock.wait(self._news, self._clock.monotonic() + due - self._clock.wall())
 
     def _ends(self, due: float) -> bool:
         """Whether all that is left is due in more than `max_wait`."""
+        later = self._later
         late = due - self._clock.wall() > self._max_wait
-        return self._seeds_done and late and self._pending == self._later.held + self._later.stored
+        return self._seeds_done and late and self._pending == later.held + later.coming + later.stored
 
     def next_due(self) -> float | None:
         """The wall-clock second at which a claim would give something."""
-        if self._ready or (self._freed and self._wanting):
+        if self._ready or self._hungry:
             return 0.0
-        held = self._waiting[0][0] if self._waiting else None
-        stored = self._later.best / 1e6 if self._later.stored else None
-        return held if stored is None else stored if held is None else min(held, stored)
+        due = min(self._due, self._waiting[0][0]) if self._waiting else self._due
+        return due if due < math.inf else None
 
-    def _wake_due(self) -> None:
+    def _wake_held(self) -> None:
         now = self._clock.wall()
         while self._waiting and self._waiting[0][0] <= now:
             request = heappop(self._waiting)[2]
-            self._free(self._later)
-            self._hold(request, self._lane(request.host))
-        if self._later.stored and self._later.best <= moment(now):
-            self._freed = True
+            self._later.free()
+            self._ready.append(request)
+            self._hold(request, self._lane(request.host), rank(request))
 
     def _take(self, limit: int) -> list[Lease]:
         hosts: dict[str, list[Request]] = {}
@@ -163,52 +197,89 @@ class SqliteStore:
             hosts.setdefault(request.host, []).append(request)
         return [Lease(host, requests) for host, requests in hosts.items()]
 
-    async def _refill(self, limit: int) -> None:
-        """Read from the disk for the lanes that hold half of what they may, in turns. O(what is read)."""
-        self._freed = False
-        now = moment(self._clock.wall())
-        left = limit
-        for lane in [*self._wanting]:
-            late = lane is self._later
-            room = (LATER if late else share(self._active)) - lane.held
-            if left <= 0:
-                self._freed = True
-                return
-            if lane.held > room and not (late and lane.best <= now):
-                continue
-            number = min(max(room, 1), left)
-            got, more = await self._work(self._reads(lane, number))
-            left -= len(got)
-            for request in got:
-                self._hold(request, lane)
-            lane.stored -= len(got)
-            del self._wanting[lane]
-            if not lane.stored:
-                lane.best = NOTHING
-                continue
-            self._wanting[lane] = None  # at the end of the line; what is not found waits for its commit
-            if more:
-                lane.best = moment(got[-1].due) if late else rank(got[-1])
-            elif late:
-                lane.best = max(lane.best, now + moment(COMMIT))
+    # -- from the disk ------------------------------------------------------------------------------
 
-    def _reads(self, lane: Lane, number: int) -> Callable[[], tuple[list[Request], bool]]:
-        return lambda: self._records.read(lane.number, number, self._where, lane.held)
+    async def _fill(self) -> None:
+        """Queue on the disk what waited there until now, and read a chunk for the lanes that should have some."""
+        now, chunk = self._clock.wall(), self._window.chunk
+        records, where, coming = self._records, self._where, self._coming
+        wants = self._wants(chunk)
+        late = self._due <= now
+
+        def step() -> tuple[list[Got], Woken | None]:
+            got = records.read(wants, where, coming)
+            return got, records.wake(now, chunk, where, coming) if late else None
+
+        self._filling = True
+        try:
+            await self._work(step, self._filled)
+        except StoreError:
+            self._filling = False
+            raise
+
+    def _wants(self, chunk: int) -> list[Want]:
+        """What to read now: in turns, so much of each lane that many have their share. O(lanes that are fed)."""
+        wants: list[Want] = []
+        held = self._held
+        most = max(self._window.least, chunk // max(1, len(self._hungry)))
+        while self._hungry and chunk > 0:
+            lane = next(iter(self._hungry))
+            del self._hungry[lane]
+            room = self._window.room(held)
+            number = min(lane.wants(room), most, chunk, lane.stored)
+            if number:
+                below = NOWHERE[0] if lane.held <= room // 2 else lane.worst
+                wants.append(Want(lane, lane.best, below, number))
+                held += number
+                chunk -= number
+        return wants
+
+    def _filled(self, done: tuple[list[Got], Woken | None]) -> None:
+        self._filling = False
+        got, woken = done
+        for lane, requests, last in got:
+            for request in requests:
+                self._ready.append(request)
+                self._hold(request, lane, rank(request))
+            lane.got(len(requests), last)
+            if requests:  # else there is nothing that it should have now
+                self._look(lane)
+        if woken is not None:
+            self._due = woken.due
+            for number, ranks in woken.ranks.items():
+                lane = self._by_number[number]
+                lane.stored += len(ranks)
+                lane.best = min(lane.best, (min(ranks), 0))
+                self._later.stored -= len(ranks)
+                self._look(lane)
+        self._news.set()
 
     # -- what is durable ----------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Collection[int]:
         """One transaction with all of a batch."""
         hosts, self._new_hosts = self._new_hosts, []
-        await self._work(lambda: self._records.write(batch, hosts, self._lanes))
+        await self._work(
+            lambda: self._records.write(batch, hosts, self._known, self._lanes, self._coming),
+            lambda stored: self._committed(batch, stored),
+        )
+        return ()
+
+    def _committed(self, batch: Batch, stored: list[Request]) -> None:
+        for request in stored:
+            lane = self._later if request.due else self._lane(request.host)
+            lane.coming -= 1
+            lane.stored += 1
+            if request.due:
+                self._due = min(self._due, request.due)
+            else:
+                self._look(lane)
         for step in batch.steps:
             if step.outcome is not None and step.outcome.final:
                 self._free(self._where.pop(step.outcome.request.token))
                 self._pending -= 1
         self._seeds_done = self._seeds_done or batch.seeds_done
-        self._freed = True
         self._news.set()
-        return ()
 
     async def renew(self, tokens: Collection[int]) -> Collection[int]:
         """The file has one process, whose leases do not end."""
@@ -221,9 +292,13 @@ class SqliteStore:
         finally:
             self._thread.shutdown(wait=False)
 
-    async def _work(self, step: Callable[[], T]) -> T:
-        """Run a step in the thread, and await its end even when cancelled: nothing may go on behind our back."""
-        task = asyncio.get_running_loop().run_in_executor(self._thread, step)
+    async def _work(self, step: Callable[[], T], note: Callable[[T], None] | None = None) -> T:
+        """Run a step in the thread and take note of it, even when the caller is cancelled meanwhile.
+
+        What was done is noted in the order in which it was done: futures of one thread end in their order.
+        """
+        work = asyncio.get_running_loop().run_in_executor(self._thread, step)
+        task = asyncio.ensure_future(self._noted(work, note))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -233,3 +308,9 @@ class SqliteStore:
             if not task.cancelled():
                 task.exception()  # seen; the cancellation is what counts now
             raise
+
+    async def _noted(self, work: asyncio.Future[T], note: Callable[[T], None] | None) -> T:
+        done = await work
+        if note is not None:
+            note(done)
+        return done

@@ -63,13 +63,15 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """What an earlier process left behind; all empty for a new run.
 
-    `queued` requests are to be answered still, of which `counted` hold a place under `max_pages`; `answered`
-    have been. `facts` are as the batches gave them, each the last one of its key.
+    `queued` requests are to be answered still, of which `counted` hold a place under `max_pages`; of these were
+    `sent`, by host, and had no outcome yet. `answered` have been. `facts` are as the batches
+    gave them, each the last one of its key.
     """
 
     resumed: bool = False
     queued: int = 0
     counted: int = 0
+    sent: Mapping[str, int] = {}
     answered: int = 0
     positions: Mapping[str, int] = {}
     facts: Facts = {}

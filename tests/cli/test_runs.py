@@ -74,3 +74,17 @@ def test_a_folder_is_held_as_long_as_its_run(tmp_path: Path) -> None:
     with folder.hold():
         assert RunFolder(folder.path).held()
     assert not folder.held()
+
+
+def test_a_state_that_cannot_be_read_leaves_the_rest_to_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = RunFolder.make(tmp_path / "output", "shop", 0.0)
+    made.write(RunInfo(run=made.run, spider="shop", state=FAILED, starts=3))
+    made.items.write_text('{"a": 1}\n')
+    made.state.write_text("no database" * 100)
+    assert main(["runs", made.run]) == 0
+    told = capsys.readouterr().out
+    assert "processes  3 have worked on it" in told
+    assert "state.sqlite" in told

@@ -1,0 +1,132 @@
+"""A crawl in processes that are killed, one after the other: what the tests of going on share.
+
+The site is in the test's own process, so its record outlives them all; a spider is a class of a test module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+from scraper import Spider
+from scraper.program import crawl
+from scraper.testing.hits import Hit
+from scraper.testing.resolve import Loopback
+from scraper.testing.site import Site
+
+from .conftest import QUICK
+
+ROOT = Path(__file__).parents[1]
+STEADY = {**QUICK, "commit_every": 0.05, "log_level": "error"}
+
+
+class Lives:
+    """The processes of one run: each goes on with it, is killed at a moment of its own, or ends by itself."""
+
+    def __init__(self, site: Site, root: Path, spider: type[Spider], **settings: Any) -> None:
+        self.site = site
+        self.root = root
+        self.began: list[float] = []  # when each process was started, in monotonic seconds
+        self._spider = spider
+        self._settings = {**STEADY, **settings}
+
+    @asynccontextmanager
+    async def life(self, **settings: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A process that crawls; killed when the block ends, or gone by then."""
+        given = json.dumps({**self._settings, **settings})
+        name = f"{self._spider.__module__}:{self._spider.__qualname__}"
+        self.began.append(time.monotonic())
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "from tests.killed import main; main()", name, str(self.root),
+            str(self.site.port), given, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def killed(self, when: Callable[[], bool], **settings: Any) -> None:
+        """Go on until something is true of the site's record, and die."""
+        async with self.life(**settings) as process:
+            seen = asyncio.create_task(self.site.until(when))
+            gone = asyncio.create_task(process.wait())
+            await asyncio.wait((seen, gone), return_when=asyncio.FIRST_COMPLETED)
+            assert process.returncode is None, "the crawl ended before it was killed"
+            seen.cancel()
+            process.kill()
+            await gone
+
+    async def dies(self, **settings: Any) -> None:
+        """Go on until the process kills itself."""
+        async with self.life(**settings) as process:
+            assert await process.wait() != 0
+
+    async def ends(self, code: int = 0, **settings: Any) -> dict[str, Any]:
+        """Go on to the end, which has this exit code; gives stats.json."""
+        async with self.life(**settings) as process:
+            assert await process.wait() == code
+        return self.stats()
+
+    # -- what is there ------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """The one folder of the run."""
+        [found] = [path for path in (self.root / self._spider.name).iterdir() if not path.is_symlink()]
+        return found
+
+    def stats(self) -> dict[str, Any]:
+        """stats.json."""
+        found: dict[str, Any] = json.loads((self.folder / "stats.json").read_text())
+        return found
+
+    def items(self) -> list[Any]:
+        """The items of the journal."""
+        return [json.loads(line) for line in (self.folder / "items.jsonl").read_text().splitlines()]
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of the state."""
+        with closing(sqlite3.connect(self.folder / "state.sqlite")) as base:
+            return base.execute(query, values).fetchall()
+
+    def answers(self) -> Counter[tuple[str, str, str]]:
+        """How often each (path, end, reason) is among the answers."""
+        rows = self.rows("SELECT url, end, reason FROM answer JOIN request USING (id)")
+        return Counter(("/" + url.split("/", 3)[3], end, reason) for url, end, reason in rows)
+
+    def pages(self) -> list[Hit]:
+        """The hits but for robots.txt."""
+        return [hit for hit in self.site.hits if hit.path != "/robots.txt"]
+
+    def after(self, number: int) -> Callable[[], bool]:
+        """Whether so many pages more than now have been asked for."""
+        wanted = len(self.pages()) + number
+        return lambda: len(self.pages()) >= wanted
+
+
+def main() -> None:
+    """One life: go on with the run, or begin it; the exit code is that of the command."""
+    name, root, port, given = sys.argv[1:]
+    module, _, path = name.partition(":")
+    found: Any = __import__(module, fromlist=["_"])
+    for part in path.split("."):
+        found = getattr(found, part)
+    job = crawl(found(), settings=json.loads(given), folder=root, resume=True, resolver=Loopback(int(port)))
+    sys.exit(asyncio.run(job).report.exit_code)
+
+
+def die() -> None:
+    """What a crash in a C library, or the kernel out of memory, does."""
+    os.kill(os.getpid(), signal.SIGKILL)
