@@ -26,7 +26,7 @@ from scraper.run import Report
 from scraper.testing.answers import Answer
 from scraper.testing.resolve import Loopback
 from scraper.testing.site import Site
-from tests.suspensions import Place, Suspensions, Task, where
+from tests.suspensions import Place, Suspensions, Task, foreign, where
 
 ALL = bool(os.environ.get("SCRAPER_TEST_EVERY_AWAIT"))  # minutes: each suspension, not one of each place
 SOON = 5.0  # seconds that an end may take
@@ -268,6 +268,19 @@ async def test_cancelled_at_any_await_it_leaves_nothing_behind_and_goes_on_exact
     assert not complaints
 
 
+async def test_cancelled_again_and_again_it_comes_to_its_end(site: Site, tmp_path: Path) -> None:
+    before, files = asyncio.all_tasks(), open_files()
+    for steps in range(4, 400, 4):
+        trial = Trial(site, tmp_path, partial(_at, steps=steps), "all" if steps % 8 else "crawl")
+        if await trial.run() == "finished":
+            break
+    [run] = (tmp_path / "runs" / "small").glob("*-*-*")
+    for read, path in ((lines, run / "items.jsonl"), (lines, tmp_path / "a.jsonl"), (rows, tmp_path / "b.csv")):
+        assert Counter((item["path"], item["failed"].partition(":")[0]) for item in read(path)) == expected(run)
+    assert json.loads((run / "run.json").read_text())["starts"] > 5
+    assert not await left_behind(files, before)
+
+
 class Odd(Spider):
     """A spider that does `what` in its callback, and in `login`."""
 
@@ -340,3 +353,42 @@ async def test_a_login_that_waits_for_what_was_cancelled_breaks_the_spider(site:
         result = await odd(site, "/", tmp_path, "waits for what was cancelled")
     assert result.report.state == "failed"
     assert "the spider broke: CancelledError" in result.report.said[0]
+
+
+class Tidy(Spider):
+    """Closes what it has opened, and says so."""
+
+    name = "tidy"
+    first: str
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.said: list[str] = []
+
+    async def start(self) -> AsyncIterator[str]:
+        try:
+            yield self.first
+            yield self.first + "2"
+        finally:
+            await asyncio.sleep(0.01)
+            self.said.append("start")
+
+    async def parse(self, response: Response) -> AsyncIterator[Any]:
+        try:
+            yield {"url": response.url}
+            yield "junk"
+        finally:
+            await asyncio.sleep(0.01)
+            self.said.append("parse")
+
+    async def closed(self, why: str) -> None:
+        self.said.append("closed")
+
+
+async def test_generators_that_are_left_early_are_closed_in_the_crawl(site: Site) -> None:
+    site.page("*", "x", delay=0.05)
+    spider = Tidy(first=site.url("/"))
+    before = asyncio.all_tasks()
+    await crawl(spider, settings=SETTINGS | {"max_pages": 1, "robots": False})
+    assert spider.said == ["start", "parse", "closed"]
+    assert not [task for task in asyncio.all_tasks() - before if not foreign(task.get_coro())]
