@@ -195,11 +195,13 @@ class Pages:
 
     async def prepared(self, request: Request) -> Request:
         """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks."""
+        limit = self._settings.callback_timeout
         try:
-            made = self._spider.prepare(request)
+            with self._watch(request, limit):
+                made = self._spider.prepare(request)
             if inspect.isawaitable(made):
-                async with asyncio.timeout(self._settings.callback_timeout or None):
-                    made = await made
+                async with asyncio.timeout(limit or None):
+                    made = await self._stepped(made, request)
         except BaseException as error:
             if not isolated(error):
                 raise
