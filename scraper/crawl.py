@@ -7,15 +7,16 @@ is one step: `feed` and `accept` find and leave the frontier whole.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .clock import Clock
 from .commit import Commit, Journal
+from .crew import Crew
 from .errand import Errands
-from .errors import FetchError, NotNow, UsageError, first
+from .errors import FetchError, NotNow, UsageError
 from .events import Events
 from .fetch.cookies import Jars
 from .frontier.gate import Gate
@@ -39,6 +40,7 @@ from .spider import Spider
 from .stats import Stats, ended
 from .url import origin
 
+log = logging.getLogger("scraper.crawl")
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
 
 
@@ -102,8 +104,8 @@ class Crawl:
         self._store = store
         self._clock = clock
         self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
-        self._group: asyncio.TaskGroup
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._crew = Crew(self._lost)
+        self._go = self._crew.go
         self._wake = asyncio.Event()  # the feeder has something to look at
         self._room = asyncio.Event()  # the gate can hold more
         self._ended = asyncio.Event()
@@ -124,21 +126,20 @@ class Crawl:
         if self.recovered.resumed:
             self.handover.restore(self.recovered)
         try:
-            async with asyncio.TaskGroup() as self._group:
+            async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
-                    self._go(step())
-                self._group.create_task(self.commit.run())
+                    self._go(step(), step.__name__)
+                committing = self._go(self.commit.run(), "commit")
                 try:
                     await self._ended.wait()
                 finally:
                     self._ended.set()  # what the tasks give back as they end is not handed out again
-                for task in self._tasks:
-                    task.cancel()
+                self._crew.end(but=committing)
                 self.commit.finish()
-        except BaseExceptionGroup as group:
-            raise first(group) from group
         finally:
             self.spider._line = None
+            while not self._queue.empty():
+                self.gate.release(self._queue.get_nowait(), self._clock.monotonic())
             self.reading.close()
             self.stats.ended = self._clock.wall()
         await self.seeds.hook(self.spider.closed, self.why)
@@ -157,6 +158,10 @@ class Crawl:
         self._taking = False
         self.why = self.why or "interrupted"
         self._ended.set()
+
+    def _lost(self, task: asyncio.Task[None]) -> None:
+        log.error("the crawl ends here, and can be continued: something has cancelled its %s", task.get_name())
+        self.abandon()
 
     async def _abandon_after(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
@@ -187,11 +192,6 @@ class Crawl:
             return False
         stored = self._store.next_due()
         return stored is None or stored > self._clock.wall() + self.settings.max_wait
-
-    def _go(self, step: Coroutine[Any, Any, None]) -> None:
-        task = self._group.create_task(step)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # -- 1: seeds -> frontier -----------------------------------------------------------------------
 

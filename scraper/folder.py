@@ -221,7 +221,11 @@ class RunFolder:
         if info.state not in ENDED:
             return
         if info.state == FINISHED:
-            _point(self.path.parent / "latest", self.run)
+            try:
+                _point(self.path.parent / "latest", self.run)
+            except OSError as error:
+                text = f"{self.path.parent / 'latest'} cannot be pointed at the run: {error.strerror}"
+                raise OutputError(f"{text}; the run itself is whole") from error
         current = self.path.parent / "current"
         with suppress(OSError):
             if current.readlink().name == self.run:
@@ -343,8 +347,13 @@ def find(root: Path, name: str) -> RunFolder:
 
 def _point(link: Path, target: str) -> None:
     beside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
-    os.symlink(target, beside)
-    beside.replace(link)
+    try:
+        os.symlink(target, beside)
+        beside.replace(link)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def _target(link: Path) -> str:

@@ -65,7 +65,7 @@ class Identity(msgspec.Struct, frozen=True):
             "settings": digest(_settings(spider.name, settings)),
             "source": _source(type(spider)),
         }
-        return cls(spider.name, source_file(type(spider)), digests, kept, told_settings(settings))
+        return cls(spider.name, source_file(type(spider)), digests, kept, told_settings(settings, spider))
 
     @property
     def whole(self) -> str:
@@ -160,9 +160,11 @@ def _without_userinfo(value: Any) -> Any:
     return [_without_userinfo(each) for each in value] if isinstance(value, list) else value
 
 
-def told_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that differ from the defaults, without their secrets."""
-    return {
+def told_settings(settings: Settings, spider: Spider | None = None) -> dict[str, Any]:
+    """The settings that differ from the defaults, without their secrets; a spider's own domains are one of them."""
+    own: Any = spider.allowed_domains if spider is not None and not settings.allowed_domains else ()
+    listed = isinstance(own, Sequence | set | frozenset) and own
+    return ({"allowed_domains": sorted(map(str, own))} if listed else {}) | {
         name: NOT_KEPT if name in SECRET_SETTINGS else msgspec.to_builtins(value)
         for name, value in _changed(settings, Settings.__struct_fields__)
     }

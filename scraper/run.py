@@ -16,7 +16,8 @@ import msgspec
 from .blackbox import BlackBox
 from .clock import Clock
 from .crawl import Crawl
-from .errors import OutputError, UsageError, first
+from .crew import Crew
+from .errors import OutputError, UsageError
 from .events import Events, OutputFailed
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
@@ -167,14 +168,14 @@ class Run:
             guard.trust(netloc(proxy))
         async with AsyncExitStack() as rooms:
             store, box = self._store(rooms)
-            recovered = await store.open(box.suspects if box else ())
             rooms.push_async_callback(store.close)
+            recovered = await store.open(box.suspects if box else ())
             if box:
                 box.clear()
             self.resumed = recovered
             for segment, journal in (("items", self.journal), ("rejected", self.rejected)):
-                await journal.open(recovered.positions.get(segment, 0))
                 rooms.push_async_callback(journal.close)
+                await journal.open(recovered.positions.get(segment, 0))
             http = await rooms.enter_async_context(Http(rules, guard, self._resolver))
             jars = Jars()
             crawl = Crawl(
@@ -273,13 +274,13 @@ class _Followers:
         self.finished = False
         self._followers = followers
         self._events = events
-        self._group = asyncio.TaskGroup()
+        self._crew = Crew(self._lost)
         self._begun = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> _Followers:
-        await self._group.__aenter__()
-        self._tasks = [self._group.create_task(self._run(follower)) for follower in self._followers]
+        await self._crew.__aenter__()
+        for follower in self._followers:
+            self._crew.go(self._run(follower), follower.name)
         return self
 
     def begin(self, position: int) -> None:
@@ -292,17 +293,18 @@ class _Followers:
         if follower.error is not None:
             self._events.tell(OutputFailed(follower.name, str(follower.error)))
 
+    def _lost(self, task: asyncio.Task[None]) -> None:
+        for follower in self._followers:
+            if follower.name == task.get_name():
+                follower.fail(OutputError("something has cancelled what writes it; the run can be exported"))
+
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, UsageError):  # nothing was sent: nothing is written
-            for task in self._tasks:
-                task.cancel()
+            self._crew.end()
         for follower in self._followers:
             follower.end(finished=self.finished)
         self._begun.set()
-        try:
-            await self._group.__aexit__(None, None, None)
-        except BaseExceptionGroup as group:
-            raise first(group) from group
+        await self._crew.__aexit__(None, None, None)
 
 
 def _broken_rules(crawl: Crawl, settings: Settings) -> Iterator[str]:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from .blame import frame
+from .blame import frame, isolated
 from .errors import SpiderError, UsageError
 from .request import Request
 from .spider import Spider
@@ -51,7 +51,7 @@ class Seeds:
             if self._untouched():
                 raise UsageError(f"spider {self._spider.name!r}: start() gave no URL: {error}") from error
             self._tell(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  a spider may raise anything
             self._tell(error)
 
     async def hook(self, work: Callable[..., Any], *given: str) -> bool:
@@ -60,7 +60,7 @@ class Seeds:
             done = work(*given)
             if inspect.isawaitable(done):
                 await done
-        except (Exception, SystemExit) as error:  # noqa: BLE001  as above
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  as above
             self._tell(error)
             return False
         return True
@@ -73,6 +73,9 @@ class Seeds:
         return request
 
     def _tell(self, error: BaseException) -> None:
+        """Something of the spider's broke; what is not its own doing goes on. Raises that."""
+        if not isolated(error):
+            raise error
         self.broken = f"{type(error).__name__}: {error}"
         where = frame(error)
         log.error("the spider broke%s: %s", f" at {where}" if where else "", self.broken)

@@ -36,7 +36,7 @@ ROWS = (
     ("item", "outcome"),
     ("response",),
     ("request",),
-    ("settings", "events", "domains", "blackbox", "spool"),
+    ("settings", "events", "domains", "blackbox", "spool", "crew"),
     ("url",),
     ("errors", "convert"),
     ("reasons", "clock", "quarantine", "lock", "blame"),

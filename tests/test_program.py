@@ -177,6 +177,7 @@ async def test_a_run_folder_holds_everything_of_the_run(site: Site, tmp_path: Pa
     assert sorted(path.name for path in result.folder.iterdir()) == [
         "items.jsonl", "log.jsonl", "rejected.jsonl", "run.json", "state.sqlite", "stats.json",
     ]  # fmt: skip
+    assert (result.folder / "state.sqlite").stat().st_mode & 0o077 == 0
     assert len((result.folder / "items.jsonl").read_text().splitlines()) == 3
     assert len((result.folder / "rejected.jsonl").read_text().splitlines()) == 3
     info = json.loads((result.folder / "run.json").read_text())

@@ -1,7 +1,7 @@
 """`python -m benchmarks.kills [--kills 0 5 20] [--only ours scrapy crawlee] [--json PATH]`.
 
 Each contender crawls the trial (scraper/testing/trial.py), is killed so many times (SIGKILL to its process group,
-a random moment after the first request that each process sends) and started again by the same command, each time
+after a random number of requests of each process, 1 to 80) and started again by the same command, each time
 by the means of resuming that its documentation names. Then it may run to its end, and its output is compared with
 the truth. The peers have an environment of their own, made by `--install`.
 """
@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 PEERS = ROOT / "benchmarks" / "work" / "peers"
 PACKAGES = ("scrapy==2.19.*", "crawlee[parsel]>=1.11")
 PATIENCE = 180.0  # seconds that the last process may take
-LIFE = (0.1, 0.8)  # seconds that the others live after their first request
+LIFE = 80  # requests that the others send at most before they are killed
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,20 @@ class Contender:
 
 @dataclass(frozen=True)
 class Score:
-    """What came of it. Pages are those that should give items; `seconds` are of all processes."""
+    """What came of it. Pages are those that should give items, `in_doubt` those of the missing ones that a POST is
+    sent to; `posts_twice` are those that the server was sent more than once, `sent` is all it got; `seconds` are
+    of all processes.
+    """
 
     contender: str
     kills: int
     pages_missing: int
+    in_doubt: int
     pages_repeated: int
     items_missing: int
     items_repeated: int
     items_broken: int
+    posts_twice: int
     exit_code: int
     seconds: float
     sent: int
@@ -114,7 +119,7 @@ def contend(name: str, site: TrialProcess, kills: int, folder: Path, chance: ran
     done, seconds, code = 0, 0.0, None
     while code is None or (code == -signal.SIGKILL and done <= kills):
         began = time.monotonic()
-        life = chance.uniform(*LIFE) if done < kills else None
+        life = chance.randint(1, LIFE) if done < kills else None
         code = _process(contender.command(site.url), site, folder, life)
         seconds += time.monotonic() - began
         done += code == -signal.SIGKILL
@@ -122,43 +127,42 @@ def contend(name: str, site: TrialProcess, kills: int, folder: Path, chance: ran
     return _score(name, site, min(done, kills), held, code, seconds)
 
 
-def _process(command: list[str], site: TrialProcess, folder: Path, life: float | None) -> int:
-    """Start it, and kill it so many seconds after its first request; gives the exit code."""
+def _process(command: list[str], site: TrialProcess, folder: Path, life: int | None) -> int:
+    """Start it, and kill it after so many requests; gives the exit code."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SCRAPER_", "CRAWLEE_"))}
-    sent = site.sent
+    sent, end = site.sent, time.monotonic() + PATIENCE
     with (folder / "said.log").open("ab") as log:
         process = subprocess.Popen(
             command, cwd=folder, env=env | {"PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL, stdout=log,
             stderr=log, start_new_session=True,
         )  # fmt: skip
-        end = time.monotonic() + PATIENCE
-        while life is not None and site.sent == sent and time.monotonic() < end:
+        while (life is None or site.sent < sent + life) and time.monotonic() < end:
             try:
-                return process.wait(0.02)
+                return process.wait(0.005 if life is not None else PATIENCE)
             except subprocess.TimeoutExpired:
                 continue
-        try:
-            return process.wait(PATIENCE if life is None else life)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return process.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
 
 
 def _score(
     name: str, site: TrialProcess, kills: int, held: list[dict[str, object]], code: int, seconds: float
 ) -> Score:
-    truth = site.trial.truth().items
+    truth = site.trial.truth()
     items = Counter(json.dumps(item, sort_keys=True, ensure_ascii=False) for item in held if item)
-    wanted = {str(json.loads(line)["page"]) for line in truth}
+    sent = Counter(place for _, method, place, _ in site.visits if method == "POST")
+    wanted = {str(json.loads(line)["page"]) for line in truth.items}
     there = {str(item.get("page")) for item in held if item}
     return Score(
         contender=name,
         kills=kills,
         pages_missing=len(wanted - there),
+        in_doubt=len((wanted - there) & truth.posts.keys()),
         pages_repeated=len({json.loads(line)["page"] for line, number in items.items() if number > 1}),
-        items_missing=sum((truth - items).values()),
+        items_missing=sum((truth.items - items).values()),
         items_repeated=sum(number - 1 for number in items.values() if number > 1),
-        items_broken=sum(not item for item in held) + sum(line not in truth for line in items),
+        items_broken=sum(not item for item in held) + sum(line not in truth.items for line in items),
+        posts_twice=sum(sent[place] > 1 for place in truth.posts),
         exit_code=code,
         seconds=round(seconds, 1),
         sent=site.sent,
@@ -206,7 +210,7 @@ def main() -> int:
 
 
 def _row(*cells: object) -> str:
-    return f"{cells[0]:10}" + "".join(f"{cell!s:>16}" for cell in cells[1:])
+    return f"{cells[0]:10}" + "".join(f"{cell!s:>15}" for cell in cells[1:])
 
 
 if __name__ == "__main__":

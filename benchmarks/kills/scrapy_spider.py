@@ -54,8 +54,7 @@ class Trial(scrapy.Spider):
     def parse(self, response: Response, time: int = -1) -> Iterator[Any]:
         """Links first."""
         if response.status == 302:  # the wall: once more, with its cookie
-            meta = {key: value for key, value in response.meta.items() if key != "handle_httpstatus_list"}
-            yield response.request.replace(dont_filter=True, meta=meta)
+            yield response.request.replace(dont_filter=True, meta={})
             return
         if response.status == 403:
             if again := get_retry_request(response.request, spider=self, reason="403", max_retry_times=20):

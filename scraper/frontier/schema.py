@@ -50,8 +50,10 @@ STEPS: dict[int, str] = {}
 def connect(path: Path, *, power: bool = False) -> sqlite3.Connection:
     """Open a run's state for its one writer, making or upgrading it. Raises StoreError."""
     try:
+        if not path.exists():  # it will hold cookies, which are nobody else's to read
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, cached_statements=256)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(trouble(path, error)) from error
     try:
         _ready(base, path, power)

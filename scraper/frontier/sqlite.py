@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import TypeVar
@@ -301,7 +302,9 @@ class SqliteStore:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait((task,))
+            while not task.done():
+                with suppress(asyncio.CancelledError):  # once more
+                    await asyncio.wait((task,))
             if not task.cancelled():
                 task.exception()  # seen; the cancellation is what counts now
             raise

@@ -8,10 +8,10 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from ..errors import OutputError
 
@@ -45,10 +45,17 @@ async def whole(work: Awaitable[T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with suppress(asyncio.CancelledError):  # once more
+                await asyncio.wait([task])
         if not task.cancelled():
             task.exception()  # seen; the cancellation is what counts now
         raise
+
+
+async def threaded(step: Callable[..., T], *given: Any) -> T:
+    """Run a step on the disk in a thread, and await its end, whoever is cancelled meanwhile."""
+    return await whole(asyncio.get_running_loop().run_in_executor(None, step, *given))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import msgspec
 from ..clock import Clock
 from ..errors import OutputError
 from . import CursorLost, Followed, Output
-from .disk import named, whole
+from .disk import named, threaded
 
 EVERY = 1.0  # seconds, at most, until what was written is flushed
 ITEMS = 1_000
@@ -109,11 +109,19 @@ class Follower:
         except OutputError as error:
             self.error = error
         finally:
-            self.done = True
-            self._tell()
+            self._over()
             if not closed:
                 with suppress(OutputError):  # the first error is the one to tell
                     await self._output.close(finished=False)
+
+    def fail(self, error: OutputError) -> None:
+        """It was ended from outside before its end."""
+        self.error = self.error or error
+        self._over()
+
+    def _over(self) -> None:
+        self.done = True
+        self._tell()
 
     async def _open(self) -> None:
         """Where the output says it is, else at the cursor, else at the journal's beginning, which has all."""
@@ -172,7 +180,7 @@ class CursorFile:
     async def save(self, cursor: bytes) -> None:
         """Keep a cursor; raises OutputError."""
         with named(self.path):
-            await whole(asyncio.to_thread(self._write, cursor))
+            await threaded(self._write, cursor)
 
     def _write(self, cursor: bytes) -> None:
         beside = self.path.with_name(self.path.name + ".new")

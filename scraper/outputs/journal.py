@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
+from io import FileIO
 from pathlib import Path
 
-import aiofiles
-from aiofiles.threadpool.binary import AsyncFileIO
-
 from ..errors import StoreError
+from .disk import threaded
 
 CHUNK = 256 * 1024  # bytes read at once
 
@@ -22,27 +21,32 @@ CHUNK = 256 * 1024  # bytes read at once
 class Journal:
     """The journal of a run with a folder; positions are bytes, and the commit alone opens and appends.
 
-    All verbs raise StoreError, which names the file and says what to do.
+    All verbs raise StoreError, which names the file and says what to do. What a thread does for them is awaited
+    to its end, cancelled or not: nobody closes a file that is written to.
     """
 
     def __init__(self, path: Path, chunk: int = CHUNK) -> None:
         self.path = path
         self.chunk = chunk
         self.position = 0
-        self._file: AsyncFileIO | None = None
+        self._file: FileIO | None = None
 
     async def open(self, position: int) -> None:
         """Cut the file back to the committed position; a file shorter than that has lost results."""
+        await threaded(self._open, position)
+
+    def _open(self, position: int) -> None:
         try:
-            self._file = await aiofiles.open(self.path, "r+b" if self.path.exists() else "x+b", buffering=0)
-            size = await self._file.seek(0, os.SEEK_END)
+            self._file = self.path.open("r+b" if self.path.exists() else "x+b", buffering=0)
+            size = self._file.seek(0, os.SEEK_END)
             if size > position:
-                await self._file.truncate(position)
-                await self._file.seek(position)
+                self._file.truncate(position)
+                self._file.seek(position)
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror or error}") from error
         if size < position:
-            await self.close()
+            self._file.close()
+            self._file = None
             raise StoreError(
                 f"{self.path} has {size} bytes where {position} were committed: it was cut or replaced from "
                 "outside. Put the file back, or start anew with --fresh."
@@ -51,22 +55,23 @@ class Journal:
 
     async def append(self, lines: Sequence[bytes]) -> int:
         """Write items, one a line, in one go; returns the new position, which is committed by the caller."""
-        if not lines:
-            return self.position
-        data = b"\n".join(lines) + b"\n"
+        if lines:
+            self.position += await threaded(self._write, self._handle, b"\n".join(lines) + b"\n")
+        return self.position
+
+    def _write(self, file: FileIO, data: bytes) -> int:
         view = memoryview(data)
         try:
             while view:
-                view = view[await self._handle.write(view) :]
+                view = view[file.write(view) :]
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror or error}") from error
-        self.position += len(data)
-        return self.position
+        return len(data)
 
     async def sync(self) -> None:
         """Force what was appended to the disk, for `durability = "power"`."""
         try:
-            await asyncio.to_thread(getattr(os, "fdatasync", os.fsync), self._handle.fileno())
+            await threaded(getattr(os, "fdatasync", os.fsync), self._handle.fileno())
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror or error}") from error
 
@@ -76,12 +81,12 @@ class Journal:
 
     async def close(self) -> None:
         """Let go of the file."""
-        if self._file is not None:
-            await self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            await threaded(file.close)
 
     @property
-    def _handle(self) -> AsyncFileIO:
+    def _handle(self) -> FileIO:
         if self._file is None:
             raise StoreError(f"{self.path} is not open")
         return self._file

@@ -5,7 +5,6 @@ Every step on the disk is done by a thread and awaited to its end, cancelled or 
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 import os
@@ -20,7 +19,7 @@ from aiofiles.threadpool import wrap
 
 from ..errors import OutputError
 from . import CursorLost
-from .disk import COPIED, copy, cut_at, named, owned, put_in_place, removed, whole
+from .disk import COPIED, copy, cut_at, named, owned, put_in_place, removed, threaded, whole
 from .form import Form, Rewrite
 
 CHECKED = 4096  # bytes before a mark that are compared when the file is opened again
@@ -65,7 +64,7 @@ class Part:
         if self.gz:
             if self._member is None:
                 self._member = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
-            data = await whole(asyncio.to_thread(self._member.compress, data))
+            data = await threaded(self._member.compress, data)
         await self._put(data)
 
     async def mark(self) -> Mark:
@@ -86,7 +85,7 @@ class Part:
         """Write the whole file anew, beside itself; needs its size again on the disk, and no memory."""
         await self._end_member()
         with named(self.part):
-            await whole(asyncio.to_thread(self._rewrite, work))
+            await threaded(self._rewrite, work)
 
     async def end(self, *, finished: bool) -> None:
         """Put the file into its final place, safe from a loss of power."""
@@ -95,7 +94,7 @@ class Part:
         await self._end_member()
         if finished:
             with named(self.path):
-                await whole(asyncio.to_thread(put_in_place, self._handle, self.part, self.path))
+                await threaded(put_in_place, self._handle, self.part, self.path)
 
     async def leave(self) -> None:
         """Let go of the file as it is."""
@@ -108,7 +107,7 @@ class Part:
         """Open the file in a thread; when that fails nothing stays open, and no empty file stays behind."""
         try:
             with named(self.part):
-                await whole(asyncio.to_thread(step, *args))
+                await threaded(step, *args)
         except OutputError:
             if self._raw is not None:
                 with suppress(OSError):

@@ -7,7 +7,6 @@ PATH.part is written (with a write-ahead log, and locked) and becomes PATH at th
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import sqlite3
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from ..errors import OutputError
 from . import CursorLost
-from .disk import AGAIN, CLOSED, FULL, named, owned, put_in_place, removed, whole
+from .disk import AGAIN, CLOSED, FULL, named, owned, put_in_place, removed, threaded
 from .sqlite_table import Table
 
 PATIENCE = 5.0  # seconds that another process may hold the lock
@@ -65,7 +64,7 @@ class SqliteFile:
         A PATH that has the run already is copied, and gone on with, when there is a cursor.
         """
         self._held = []
-        return await whole(asyncio.to_thread(self._begin, cursor is not None, committed))
+        return await threaded(self._begin, cursor is not None, committed)
 
     async def write(self, lines: Sequence[bytes]) -> None:
         """Keep the items for the transaction of the next flush."""
@@ -73,12 +72,12 @@ class SqliteFile:
 
     async def flush(self, position: int) -> bytes:
         """One transaction: columns, rows and the position."""
-        await whole(asyncio.to_thread(self._commit, position))
+        await threaded(self._commit, position)
         return CURSOR
 
     async def close(self, *, finished: bool) -> None:
         """Close the database, a single file then; PATH.part becomes PATH when `finished`."""
-        await whole(asyncio.to_thread(self._end, finished))
+        await threaded(self._end, finished)
 
     def _begin(self, again: bool, committed: int) -> int | None:
         try:

@@ -152,9 +152,11 @@ class Ordeal:
         return sorted((path for path in found if found[path]), key=lambda path: found[path]["started"])
 
     def broken_runs(self) -> list[str]:
-        """The run folders that cannot be read."""
-        found = self.folder.glob("output/trial/2*")
-        return [f"{path.name}/run.json is not to be read" for path in found if not _json(path / "run.json")]
+        """The records of runs that are there and cannot be read."""
+        found = self.folder.glob("output/trial/2*/run.json")
+        return [
+            f"{path.parent.name}/run.json is broken: {path.read_bytes()!r}" for path in found if not _json(path)
+        ]
 
     def ledger(self) -> Ledger | None:
         """What the last run's state says; None when it kept none."""

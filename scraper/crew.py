@@ -1,0 +1,65 @@
+"""Tasks that begin and end together; the first error of one of them comes out as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any
+
+from .errors import first
+
+Step = Coroutine[Any, Any, None]
+Task = asyncio.Task[None]
+
+
+class Crew:
+    """A task group that loses no task.
+
+    `lost` hears of a task that was cancelled and not by us: by a spider, or by what it uses. A group takes that
+    for a good end, and whoever waits for what the task was to do would wait for ever.
+    """
+
+    def __init__(self, lost: Callable[[Task], None]) -> None:
+        self._group = asyncio.TaskGroup()
+        self._lost = lost
+        self._tasks: set[Task] = set()
+        self._ending = False
+
+    async def __aenter__(self) -> Crew:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for all tasks; on an error they are cancelled before."""
+        self._ending = self._ending or error is not None
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            raise first(group) from group
+
+    def go(self, step: Step, name: str | None = None) -> Task:
+        """Begin a task."""
+        try:
+            task = self._group.create_task(step, name=name)
+        except RuntimeError:  # another task has failed, and all are being cancelled
+            step.close()
+            raise asyncio.CancelledError from None
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def end(self, *, but: Task | None = None) -> None:
+        """Cancel all tasks but one."""
+        self._ending = True
+        for task in self._tasks - {but}:
+            task.cancel()
+
+    def _over(self, task: Task) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._ending = self._ending or task.exception() is not None
+        elif not self._ending:
+            self._lost(task)
