@@ -15,6 +15,7 @@ from scraper.testing.hits import Hit, parallel, spacing
 from scraper.testing.process import SiteProcess
 from scraper.testing.resolve import Loopback
 
+pytestmark = pytest.mark.timed
 HOSTS = 10
 PAGES = 14
 JITTER = 0.010  # seconds by which a server that shares two cores may take one request up later than another

@@ -141,6 +141,7 @@ async def raw() -> AsyncIterator[dict[str, tuple[str, Reason]]]:
         yield found
 
 
+@pytest.mark.timed
 async def test_every_broken_page_ends_with_its_reason_and_every_good_one_unharmed(
     site: Site, raw: dict[str, tuple[str, Reason]]
 ) -> None:
