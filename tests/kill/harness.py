@@ -143,6 +143,8 @@ class Ordeal:
             assert asked, f"it ended with {end.code} by itself (process {len(self.ends)}):\n{end.said[-4000:]}"
             if between is not None:
                 between()
+            if (runs := self.runs()) and _json(runs[-1] / "run.json").get("state") == "finished":
+                return  # the kill came when all had been said and done
 
     # -- comparing ----------------------------------------------------------------------------------
 
@@ -262,7 +264,7 @@ class Ordeal:
         """What the server's own record says against the crawl."""
         visits = Counter((method, place) for _, method, place, _ in self.site.visits)
         found = [f"{method} {place} was asked for" for method, place in visits if place in truth.never]
-        most = len(self.runs())  # each run may send it once
+        most = max(1, len(self.runs()))  # each run may send it once
         found += [f"POST {p} was sent {visits['POST', p]} times" for p in truth.posts if visits["POST", p] > most]
         return found
 

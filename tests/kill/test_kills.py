@@ -45,6 +45,7 @@ def test_killed_at_random_instants_it_loses_nothing_and_repeats_nothing(
         ordeal.finish(chance, spread, most=left)
         print(ordeal.told(), flush=True)
         assert ordeal.faults() == []
+        assert len(ordeal.runs()) == 1
         left -= ordeal.kills
 
 
