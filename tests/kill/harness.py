@@ -51,9 +51,12 @@ Deaths = Callable[[random.Random], Death]
 
 @dataclass
 class End:
-    """How one process ended: its exit code (negative: the signal), seconds it lived, what it said."""
+    """How one process ended: its exit code (negative: the signal), when it began (seconds of `time.monotonic()`) and
+    how long it lived, what it said.
+    """
 
     code: int
+    began: float
     lived: float
     said: str
 
@@ -115,7 +118,7 @@ class Ordeal:
             hung = not _ends(process, PATIENCE)
             if hung:
                 os.killpg(process.pid, signal.SIGKILL)
-            end = End(process.wait(), time.monotonic() - began, "")
+            end = End(process.wait(), began, time.monotonic() - began, "")
             log.seek(start)
             end.said = log.read().decode(errors="replace")
         self.ends.append(end)
