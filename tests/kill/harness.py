@@ -51,8 +51,8 @@ Deaths = Callable[[random.Random], Death]
 
 @dataclass
 class End:
-    """How one process ended: its exit code (negative: the signal), when it began (seconds of `time.monotonic()`) and
-    how long it lived, what it said.
+    """How one process ended: its exit code (negative: the signal), when it began and how long it lived (seconds of
+    `time.monotonic()`), what it said.
     """
 
     code: int
