@@ -51,9 +51,12 @@ Deaths = Callable[[random.Random], Death]
 
 @dataclass
 class End:
-    """How one process ended: its exit code (negative: the signal), seconds it lived, what it said."""
+    """How one process ended: its exit code (negative: the signal), when it began and how long it lived (seconds of
+    `time.monotonic()`), what it said.
+    """
 
     code: int
+    began: float
     lived: float
     said: str
 
@@ -115,7 +118,7 @@ class Ordeal:
             hung = not _ends(process, PATIENCE)
             if hung:
                 os.killpg(process.pid, signal.SIGKILL)
-            end = End(process.wait(), time.monotonic() - began, "")
+            end = End(process.wait(), began, time.monotonic() - began, "")
             log.seek(start)
             end.said = log.read().decode(errors="replace")
         self.ends.append(end)
@@ -143,6 +146,8 @@ class Ordeal:
             assert asked, f"it ended with {end.code} by itself (process {len(self.ends)}):\n{end.said[-4000:]}"
             if between is not None:
                 between()
+            if (runs := self.runs()) and _json(runs[-1] / "run.json").get("state") == "finished":
+                return  # the kill came when all had been said and done
 
     # -- comparing ----------------------------------------------------------------------------------
 
@@ -262,7 +267,7 @@ class Ordeal:
         """What the server's own record says against the crawl."""
         visits = Counter((method, place) for _, method, place, _ in self.site.visits)
         found = [f"{method} {place} was asked for" for method, place in visits if place in truth.never]
-        most = len(self.runs())  # each run may send it once
+        most = max(1, len(self.runs()))  # each run may send it once
         found += [f"POST {p} was sent {visits['POST', p]} times" for p in truth.posts if visits["POST", p] > most]
         return found
 
