@@ -206,7 +206,7 @@ async def checked(site: Site, folder: Path, cut: Cut, whom: str) -> str:
         assert await Trial(site, folder).run() == "finished"
     for read, path in exact:
         found = Counter((item["path"], item["failed"].partition(":")[0]) for item in read(path))
-        assert found == expected(run), path.name
+        assert found == expected(run), (path.name, told, trial.at)
     return told
 
 
