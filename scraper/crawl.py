@@ -89,7 +89,9 @@ class Crawl:
             store, journal, rejected, self.handover.facts, clock, events,
             every=settings.commit_every, power=settings.durability == "power",
         )  # fmt: skip
-        self.pages = Pages(spider, settings, note=lambda token: note(token, 0), folder=folder, alarm=alarm)
+        self.pages = Pages(
+            spider, settings, self.stats, note=lambda token: note(token, 0), folder=folder, alarm=alarm
+        )  # fmt: skip
         self.reading = Reading(settings, lambda token: note(token, 1))
         self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
         self.errands = Errands(

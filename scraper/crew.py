@@ -42,7 +42,11 @@ class Crew:
 
     def go(self, step: Step, name: str | None = None) -> Task:
         """Begin a task, named as its coroutine is unless it is given a name."""
-        task = self._group.create_task(step, name=name or getattr(step, "__name__", None))
+        try:
+            task = self._group.create_task(step, name=name or getattr(step, "__name__", None))
+        except RuntimeError:  # another task has failed, and all are being cancelled
+            step.close()
+            raise asyncio.CancelledError from None
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return task

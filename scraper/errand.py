@@ -69,8 +69,10 @@ class Errands:
 
     async def fetch(self, request: Request) -> Response:
         """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
-        self._stats.own_fetches += 1
-        if OPEN_PAGE.get() is None:  # `opened` or `login`: the spider's author names the place, as with a seed
+        if (page := OPEN_PAGE.get()) is not None:
+            page.fetches += 1
+        else:  # `opened` or `login`: the spider's author names the place, as with a seed
+            self._stats.own_fetches += 1
             self._seeded(request)
         boarding = PREPARING.get()
         if boarding is not None and not boarding.departed:  # it would wait for the place that its own page holds

@@ -78,6 +78,8 @@ class RunFolder:
         try:
             path.mkdir(parents=True)
             _point(path.parent / "current", path.name)
+            for above in (path.parent, root, root.parent):
+                _force(above)
         except OSError as error:
             raise UsageError(f"cannot make the run folder {path}: {error.strerror}") from error
         folder = cls(path, made_root=new)
@@ -221,7 +223,11 @@ class RunFolder:
         if info.state not in ENDED:
             return
         if info.state == FINISHED:
-            _point(self.path.parent / "latest", self.run)
+            try:
+                _point(self.path.parent / "latest", self.run)
+            except OSError as error:
+                text = f"{self.path.parent / 'latest'} cannot be pointed at the run: {error.strerror}"
+                raise OutputError(f"{text}; the run itself is whole") from error
         current = self.path.parent / "current"
         with suppress(OSError):
             if current.readlink().name == self.run:
@@ -260,12 +266,27 @@ class RunFolder:
     def _replace(self, name: str, data: Any) -> None:
         beside = self.path / f"{name}.new"
         try:
-            beside.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+            with beside.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
             beside.replace(self.path / name)
+            _force(self.path)
         except OSError as error:
             with suppress(OSError):
                 beside.unlink()
             raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
+
+
+def _force(folder: Path) -> None:
+    """Force the names in a folder to the disk, so that they survive a loss of power."""
+    if os.name != "posix":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _lives(pid: int) -> bool:
@@ -343,8 +364,13 @@ def find(root: Path, name: str) -> RunFolder:
 
 def _point(link: Path, target: str) -> None:
     beside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
-    os.symlink(target, beside)
-    beside.replace(link)
+    try:
+        os.symlink(target, beside)
+        beside.replace(link)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def _target(link: Path) -> str:

@@ -28,6 +28,7 @@ from .response import Follow, Response
 from .settings import Settings, near
 from .spider import Spider
 from .spool import SPOOL, Spool
+from .stats import Stats
 
 log = logging.getLogger("scraper.page")
 ASKED = "the spider asked for it"
@@ -41,10 +42,11 @@ class CallbackHung(BaseException):
 class OpenPage:
     """A page whose callback runs: its request, and its timer, which stands still during its own fetches."""
 
-    __slots__ = ("_left", "_waiting", "deadline", "request", "running")
+    __slots__ = ("_left", "_waiting", "deadline", "fetches", "request", "running")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.fetches = 0  # of its own, that were begun
         self.running: Any = None  # the callback's generator or coroutine, for the line it is at
         self.deadline: asyncio.Timeout | None = None
         self._waiting = 0
@@ -116,10 +118,12 @@ class Pages:
     """
 
     def __init__(
-        self, spider: Spider, settings: Settings, *, note: Callable[[int], None], folder: Path, alarm: bool = False
-    ) -> None:
+        self, spider: Spider, settings: Settings, stats: Stats, *, note: Callable[[int], None], folder: Path,
+        alarm: bool = False,
+    ) -> None:  # fmt: skip
         self._folder = folder
         self._note = note
+        self._stats = stats
         self._spider = spider
         self._settings = settings
         self._alarm = alarm
@@ -170,6 +174,7 @@ class Pages:
             return self._broken(request, Reason.CALLBACK_ERROR, error, got)
         finally:
             OPEN_PAGE.reset(token)
+            self._stats.own_fetches += page.fetches  # with its outcome: a page that is redone is counted once
         return self._done(request, got)
 
     async def failed(self, request: Request, error: FetchError) -> Yielded:
@@ -191,15 +196,18 @@ class Pages:
             got.drop()
         finally:
             OPEN_PAGE.reset(token)
+            self._stats.own_fetches += page.fetches  # with its outcome: a page that is redone is counted once
         return got
 
     async def prepared(self, request: Request) -> Request:
         """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks."""
+        limit = self._settings.callback_timeout
         try:
-            made = self._spider.prepare(request)
+            with self._watch(request, limit):
+                made = self._spider.prepare(request)
             if inspect.isawaitable(made):
-                async with asyncio.timeout(self._settings.callback_timeout or None):
-                    made = await made
+                async with asyncio.timeout(limit or None):
+                    made = await self._stepped(made, request)
         except BaseException as error:
             if not isolated(error):
                 raise

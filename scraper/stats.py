@@ -126,7 +126,7 @@ class Stats:
             "started": self.first,
             "ended": self.ended,
             "seconds": round(self.before + self.ended - self.started, 3),
-            "pages": {str(end): number for end, number in self.ends.items() if end is not End.BACK},
+            "pages": {str(end): number for end, number in self.ends.items() if number and end is not End.BACK},
             "reasons": {f"{end}:{reason}": number for (end, reason), number in self.reasons.items()},
             "statuses": {str(status): number for status, number in sorted(self.statuses.items())},
             "items": self.items,

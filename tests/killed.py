@@ -6,7 +6,9 @@ The site is in the test's own process, so its record outlives them all; a spider
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import multiprocessing
 import os
 import signal
 import sqlite3
@@ -15,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,9 @@ from scraper.testing.site import Site
 
 from .conftest import QUICK
 
-ROOT = Path(__file__).parents[1]
+# Children of a process that has imported all this already: they begin at once.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["__main__", "pytest", "tests.killed"])
 STEADY = {**QUICK, "commit_every": 0.05, "log_level": "error"}
 
 
@@ -41,42 +46,38 @@ class Lives:
         self._settings = {**STEADY, **settings}
 
     @asynccontextmanager
-    async def life(self, **settings: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def life(self, **settings: Any) -> AsyncIterator[BaseProcess]:
         """A process that crawls; killed when the block ends, or gone by then."""
-        given = json.dumps({**self._settings, **settings})
         name = f"{self._spider.__module__}:{self._spider.__qualname__}"
+        given = {**self._settings, **settings}
+        process = FORKS.Process(target=main, args=(name, str(self.root), self.site.port, given))
         self.began.append(time.monotonic())
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from tests.killed import main; main()", name, str(self.root),
-            str(self.site.port), given, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        process.start()
         try:
             yield process
         finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+            process.kill()
+            await gone(process)
 
     async def killed(self, when: Callable[[], bool], **settings: Any) -> None:
         """Go on until something is true of the site's record, and die."""
         async with self.life(**settings) as process:
-            seen = asyncio.create_task(self.site.until(when))
-            gone = asyncio.create_task(process.wait())
-            await asyncio.wait((seen, gone), return_when=asyncio.FIRST_COMPLETED)
-            assert process.returncode is None, "the crawl ended before it was killed"
+            seen, ended = asyncio.create_task(self.site.until(when)), asyncio.create_task(gone(process))
+            await asyncio.wait((seen, ended), return_when=asyncio.FIRST_COMPLETED)
+            assert not ended.done(), "the crawl ended before it was killed"
             seen.cancel()
             process.kill()
-            await gone
+            await ended
 
     async def dies(self, **settings: Any) -> None:
         """Go on until the process kills itself."""
         async with self.life(**settings) as process:
-            assert await process.wait() != 0
+            assert await gone(process) not in (0, 1)
 
     async def ends(self, code: int = 0, **settings: Any) -> dict[str, Any]:
         """Go on to the end, which has this exit code; gives stats.json."""
         async with self.life(**settings) as process:
-            assert await process.wait() == code
+            assert await gone(process) == code
         return self.stats()
 
     # -- what is there ------------------------------------------------------------------------------
@@ -116,14 +117,27 @@ class Lives:
         return lambda: len(self.pages()) >= wanted
 
 
-def main() -> None:
+async def gone(process: BaseProcess) -> int:
+    """Wait for the end of a process; gives its exit code, negative for a signal."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(process.sentinel, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(process.sentinel)
+    process.join()
+    code = process.exitcode
+    assert code is not None
+    return code
+
+
+def main(name: str, root: str, port: int, given: dict[str, Any]) -> None:
     """One life: go on with the run, or begin it; the exit code is that of the command."""
-    name, root, port, given = sys.argv[1:]
     module, _, path = name.partition(":")
-    found: Any = __import__(module, fromlist=["_"])
+    found: Any = importlib.import_module(module)
     for part in path.split("."):
         found = getattr(found, part)
-    job = crawl(found(), settings=json.loads(given), folder=root, resume=True, resolver=Loopback(int(port)))
+    job = crawl(found(), settings=given, folder=root, resume=True, resolver=Loopback(port))
     sys.exit(asyncio.run(job).report.exit_code)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scraper import Response, Spider
+from scraper import Request, Response, Spider
 from scraper.quarantine import Quarantine
 from scraper.testing.site import Site
 
@@ -204,6 +204,25 @@ async def test_a_large_page_that_kills_in_the_parser_is_found_among_those_that_w
         await lives.dies()
     await lives.ends()
     assert lives.answers() == {**{(path, "done", "ok"): 1 for path in paths}, ("/poison", "failed", "poison"): 1}
+
+
+class Prepares(Poison):
+    name = "prepares"
+
+    def prepare(self, request: Request) -> Request:
+        if "/poison" in request.url:
+            die()
+        return request
+
+
+async def test_a_page_that_cannot_even_be_prepared_is_given_up(site: Site, tmp_path: Path) -> None:
+    paths = fill(site, "/poison")
+    lives = Lives(site, tmp_path, Prepares)
+    for _ in range(3):
+        await lives.dies()
+    await lives.ends()
+    assert lives.answers() == {**{(path, "done", "ok"): 1 for path in paths}, ("/poison", "failed", "poison"): 1}
+    assert not site.hits_of(path="/poison")
 
 
 class Mourns(Poison):

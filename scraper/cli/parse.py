@@ -21,6 +21,7 @@ from ..request import Request
 from ..response import Headers, Response
 from ..settings import Settings, from_pairs
 from ..spider import Spider
+from ..stats import Stats
 from ..url import printable
 from . import options
 from .project import made, settings_of, spider_class
@@ -57,11 +58,16 @@ def command(**given: Any) -> int:
     settings = settings_of(kind, order.pairs)
     request = _request(order)
     try:
-        Pages(spider, settings, note=lambda token: None, folder=Path(gettempdir())).check(request)
+        _pages(spider, settings).check(request)
     except SpiderError as error:
         raise UsageError(str(error)) from error
     outcome = asyncio.run(_parse(order, spider, settings, request))
     return _show(outcome, order.callback)
+
+
+def _pages(spider: Spider, settings: Settings) -> Pages:
+    """The callbacks, outside of any crawl."""
+    return Pages(spider, settings, Stats(0.0), note=lambda token: None, folder=Path(gettempdir()))
 
 
 def _request(order: Order) -> Request:
@@ -82,7 +88,7 @@ async def _parse(order: Order, spider: Spider, settings: Settings, request: Requ
                 refuse_status(response, request, settings)
         except FetchError as error:
             raise ScraperError(why(error, request.url)) from error
-        return await Pages(spider, settings, note=lambda token: None, folder=Path(gettempdir())).read(response)
+        return await _pages(spider, settings).read(response)
 
 
 async def _prepared(spider: Spider, request: Request) -> Request:

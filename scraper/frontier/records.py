@@ -103,6 +103,10 @@ class Records:
             raise self._trouble(error) from error
 
     def _open(self, base: sqlite3.Connection, suspects: Collection[int], seen: set[int]) -> Left:
+        marks = base.execute("SELECT fp FROM request")
+        while rows := marks.fetchmany(10_000):
+            seen.update([fp for (fp,) in rows])
+        # Last what would be done twice by a process that dies in between.
         if suspects:
             self._insert(
                 "UPDATE queue SET kills = kills + 1 WHERE id IN (%s)", "?", [(token,) for token in suspects]
@@ -115,9 +119,6 @@ class Records:
             lanes[number] = Lane(number, stored, best)
             counted += places
         hosts = {n: lanes.get(i) or Lane(i) for i, n in base.execute("SELECT id, name FROM host")}
-        marks = base.execute("SELECT fp FROM request")
-        while rows := marks.fetchmany(10_000):
-            seen.update([fp for (fp,) in rows])
         facts: dict[str, dict[str, Any]] = {}
         for kind, key, data in base.execute("SELECT kind, key, data FROM fact"):
             if kind not in KEPT_OUT:

@@ -177,7 +177,7 @@ class SqliteStore:
 
     def next_due(self) -> float | None:
         """The wall-clock second at which a claim would give something."""
-        if self._ready or self._hungry:
+        if self._ready or self._hungry or self._filling:
             return 0.0
         due = min(self._due, self._waiting[0][0]) if self._waiting else self._due
         return due if due < math.inf else None

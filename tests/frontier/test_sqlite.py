@@ -199,8 +199,9 @@ async def test_those_that_were_worked_on_when_the_process_died_are_counted(path:
     for _ in range(2):
         store, _ = await opened(path, 2, 77)
         await store.close()
-    store, _ = await opened(path)
-    assert [request.kills for request in await claimed(store)] == [0, 2, 0]
+    store, recovered = await opened(path)
+    assert {request.token: request.kills for request in await claimed(store)} == {1: 0, 2: 2, 3: 0}
+    assert (recovered.counted, recovered.sent) == (1, {"h.example": 1})
     await store.close()
 
 

@@ -152,9 +152,11 @@ class Ordeal:
         return sorted((path for path in found if found[path]), key=lambda path: found[path]["started"])
 
     def broken_runs(self) -> list[str]:
-        """The run folders that cannot be read."""
-        found = self.folder.glob("output/trial/2*")
-        return [f"{path.name}/run.json is not to be read" for path in found if not _json(path / "run.json")]
+        """The records of runs that are there and cannot be read."""
+        found = self.folder.glob("output/trial/2*/run.json")
+        return [
+            f"{path.parent.name}/run.json is broken: {path.read_bytes()!r}" for path in found if not _json(path)
+        ]
 
     def ledger(self) -> Ledger | None:
         """What the last run's state says; None when it kept none."""
@@ -292,9 +294,9 @@ def place(url: str) -> str:
 def spread(chance: random.Random) -> Death:
     """Some die while they start or take up an earlier run, most at work, some later: at the end, as it closes."""
     dice = chance.random()
-    if dice < 0.3:
+    if dice < 0.35:
         return Death(chance.uniform(0.02, 0.6))
-    return Death(chance.uniform(0.0, 0.4) if dice < 0.8 else chance.uniform(0.4, 1.1), at_work=True)
+    return Death(chance.uniform(0.0, 0.3) if dice < 0.85 else chance.uniform(0.3, 1.1), at_work=True)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from scraper.testing.trial_site import TrialProcess
 from .conftest import KILLS
 from .harness import Death, Ordeal, spread
 
-FEW = 10  # kills in the tests beside the main one
+FEW = 6  # kills in the tests beside the main one
 
 
 def test_left_alone_it_brings_home_the_truth(trial: TrialProcess, tmp_path: Path) -> None:
@@ -26,13 +26,18 @@ def test_left_alone_it_brings_home_the_truth(trial: TrialProcess, tmp_path: Path
     ordeal = Ordeal(trial, tmp_path / "work")
     assert ordeal.once().code == 0, ordeal.ends[-1].said
     assert ordeal.faults() == []
+    lines, rows = tmp_path / "work" / "a.jsonl", tmp_path / "work" / "b.csv"
+    lines.write_bytes(lines.read_bytes()[:-30])  # and would it be seen?
+    rows.write_bytes(rows.read_bytes() + rows.read_bytes().rpartition(b"\r\n127.")[2].join([b"127.", b""]))
+    assert [fault.partition(":")[0] for fault in ordeal.faults()] == ["a.jsonl", "b.csv"]
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.parametrize("half", [0, 1])  # for a processor each
 def test_killed_at_random_instants_it_loses_nothing_and_repeats_nothing(
-    trial: TrialProcess, tmp_path: Path, chance: random.Random, request: pytest.FixtureRequest
+    trial: TrialProcess, tmp_path: Path, chance: random.Random, request: pytest.FixtureRequest, half: int
 ) -> None:
-    left, number = request.config.getoption("--kills", KILLS), 0
+    left, number = (request.config.getoption("--kills", KILLS) + half) // 2, 0
     while left > 0:
         trial.forget()
         number += 1

@@ -10,7 +10,7 @@ import pytest
 from scraper.testing.trial_site import TrialProcess
 
 from .disk import Disk
-from .harness import Death, Ordeal
+from .harness import Ordeal, spread
 
 CUTS = 8  # losses of power in each test
 
@@ -27,7 +27,7 @@ def test_what_was_not_synced_may_be_lost(
     disk = Disk(folder, log)
     ordeal.finish(
         chance,
-        lambda chance: Death(chance.uniform(0.1, 0.8), at_work=True),
+        spread,
         most=CUTS,
         between=lambda: disk.lose(chance, everything=everything),
     )

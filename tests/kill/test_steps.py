@@ -17,10 +17,11 @@ import pytest
 
 from scraper.testing.trial_site import TrialProcess
 
+from . import readers
 from .disk import Operation, operations
-from .harness import Ordeal
+from .harness import Ordeal, differences
 
-FIRST, EVERY = 10, 25  # in the suite: the first ones, one of so many, and the first and last of each sort
+FIRST, EVERY = 6, 30  # in the suite: the first ones, one of so many, and the last of each sort
 ERRORS = {"disk full": (errno.ENOSPC, "1"), "i/o error": (errno.EIO, "0")}
 WORDS = {
     "disk full": r"No space left on device|database or disk is full|disk I/O error",
@@ -46,10 +47,7 @@ def _chosen(known: Sequence[Operation], every: bool, turn: int) -> list[int]:
     if every:
         return [each.number for each in known]
     chosen = {each.number for each in known if each.number <= FIRST or each.number % EVERY == 0}
-    sorts: dict[tuple[str, str], list[int]] = {}
-    for each in known:
-        sorts.setdefault((each.what, Path(each.path).name), []).append(each.number)
-    chosen.update(number for numbers in sorts.values() for number in (numbers[0], numbers[-1]))
+    chosen.update({(each.what, Path(each.path).name): each.number for each in known}.values())
     return sorted(chosen)[turn :: len(ERRORS)]
 
 
@@ -97,6 +95,9 @@ def _tried(site: TrialProcess, folder: Path, shim: Path, k: int, how: str) -> It
     elif not re.search(WORDS[how], end.said):
         yield f"{at}: it does not say why: {said}"
     yield from (f"{at}: {each}" for each in _under_final_names(ordeal))
+    if end.code == 1 and stay == "0" and "/output/" not in failed[0].path:  # an output's: the crawl goes on
+        journal = readers.read(ordeal.runs()[-1] / "items.jsonl")[0]
+        yield from (f"{at}: {each}" for each in differences("the crawl", journal, site.trial.truth().items))
     again = ordeal.once()
     if again.code:
         yield f"{at}: the next start ended with {again.code}: {again.said.strip()[-600:]}"
