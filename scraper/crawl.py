@@ -162,6 +162,7 @@ class Crawl:
 
     def _lost(self, task: asyncio.Task[None]) -> None:
         log.error("the crawl ends here, and can be continued: something has cancelled its %s", task.get_name())
+        self.why, self.resumable = "interrupted", True
         self.abandon()
 
     async def _abandon_after(self, seconds: float) -> None:

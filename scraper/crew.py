@@ -24,9 +24,14 @@ class Crew:
         self._group = asyncio.TaskGroup()
         self._lost = lost
         self._tasks: set[Task] = set()
-        self._ending = False
+        self._ended: set[Task] = set()  # those that we have cancelled
+        self._failed = False
+        self._parent: asyncio.Task[object] | None = None
+        self._before = 0  # cancellations that the parent has outlived
 
     async def __aenter__(self) -> Crew:
+        self._parent = parent = asyncio.current_task()
+        self._before = parent.cancelling() if parent is not None else 0
         await self._group.__aenter__()
         return self
 
@@ -34,7 +39,7 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for all tasks; on an error they are cancelled before."""
-        self._ending = self._ending or error is not None
+        self._failed = self._failed or error is not None
         try:
             await self._group.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
@@ -53,13 +58,17 @@ class Crew:
 
     def end(self, *, but: Task | None = None) -> None:
         """Cancel all tasks but one."""
-        self._ending = True
-        for task in self._tasks - {but}:
+        self._ended |= self._tasks - {but}
+        for task in self._ended:
             task.cancel()
 
     def _over(self, task: Task) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            self._ending = self._ending or task.exception() is not None
-        elif not self._ending:
+            self._failed = self._failed or task.exception() is not None
+        elif not (self._failed or task in self._ended or self._cancelled()):
             self._lost(task)
+
+    def _cancelled(self) -> bool:
+        """Whether all of us are, with the task that waits for us."""
+        return self._parent is not None and self._parent.cancelling() > self._before

@@ -206,7 +206,7 @@ async def checked(site: Site, folder: Path, cut: Cut, whom: str) -> str:
         assert await Trial(site, folder).run() == "finished"
     for read, path in exact:
         found = Counter((item["path"], item["failed"].partition(":")[0]) for item in read(path))
-        assert found == expected(run), path.name
+        assert found == expected(run), (path.name, told, trial.at)
     return told
 
 
@@ -234,19 +234,20 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def cuts(steps: Suspensions) -> Iterator[Cut]:
-    """Once at every place; or with ALL, at every single suspension."""
+    """At every place the first time and the last; or with ALL, at every single suspension."""
     if ALL:
         yield from (partial(_at, steps=steps) for steps in range(1, steps.total + 1))
     else:
-        yield from (partial(_first, wanted) for wanted in sorted(steps.places))
+        for wanted, last in sorted(steps.places.items()):
+            yield from (partial(_there, wanted, number) for number in {1, last})
 
 
 def _at(place: Place, number: int, total: int, *, steps: int) -> bool:
     return total == steps
 
 
-def _first(wanted: Place, place: Place, number: int, total: int) -> bool:
-    return place == wanted and number == 1
+def _there(wanted: Place, count: int, place: Place, number: int, total: int) -> bool:
+    return place == wanted and number == count
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="what is open is told by /proc")

@@ -297,20 +297,25 @@ class SqliteStore:
 
         What was done is noted in the order in which it was done: futures of one thread end in their order.
         """
-        work = asyncio.get_running_loop().run_in_executor(self._thread, step)
-        task = asyncio.ensure_future(self._noted(work, note))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            while not task.done():
-                with suppress(asyncio.CancelledError):  # once more
-                    await asyncio.wait((task,))
-            if not task.cancelled():
-                task.exception()  # seen; the cancellation is what counts now
-            raise
+        loop = asyncio.get_running_loop()
+        noted: asyncio.Future[T] = loop.create_future()  # and no task, which somebody could cancel
 
-    async def _noted(self, work: asyncio.Future[T], note: Callable[[T], None] | None) -> T:
-        done = await work
-        if note is not None:
-            note(done)
-        return done
+        def over(work: asyncio.Future[T]) -> None:
+            try:
+                done = work.result()
+                if note is not None:
+                    note(done)
+            except Exception as error:  # noqa: BLE001  it is raised where it is awaited
+                noted.set_exception(error)
+            else:
+                noted.set_result(done)
+
+        loop.run_in_executor(self._thread, step).add_done_callback(over)
+        try:
+            return await asyncio.shield(noted)
+        except asyncio.CancelledError:
+            while not noted.done():
+                with suppress(asyncio.CancelledError):  # once more
+                    await asyncio.wait((noted,))
+            noted.exception()  # seen; the cancellation is what counts now
+            raise
