@@ -112,8 +112,10 @@ class Commit:
         self._started[token] = False
         self._first.set()
 
-    def hurry(self) -> None:
-        """Commit what there is without waiting for more."""
+    def hurry(self, *, facts: bool = False) -> None:
+        """Commit what there is without waiting for more; with `facts` also when there is nothing but those."""
+        if facts:
+            self._first.set()
         self._now.set()
 
     def finish(self) -> None:

@@ -48,10 +48,11 @@ class Handover:
         self._met += 1
         self.seeds = max(self.seeds, self._met)
         self.seeded(request)
+        if self._met > self.begun:
+            return self._intake.seeds((request,))
         drops = self._intake.drops.copy()
         taken = self._intake.seeds((request,))
-        if self._met <= self.begun:
-            self._intake.drops = drops
+        self._intake.drops = drops
         return taken
 
     def seeded(self, request: Request) -> None:

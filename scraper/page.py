@@ -9,7 +9,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from types import AsyncGeneratorType, FrameType, GeneratorType, coroutine
@@ -202,12 +202,13 @@ class Pages:
     async def prepared(self, request: Request) -> Request:
         """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks."""
         limit = self._settings.callback_timeout
+        watched = OPEN_PAGE.get() is not None  # for a callback's own fetch: as part of the callback
         try:
-            with self._watch(request, limit):
+            with nullcontext() if watched else self._watch(request, limit):
                 made = self._spider.prepare(request)
             if inspect.isawaitable(made):
                 async with asyncio.timeout(limit or None):
-                    made = await self._stepped(made, request)
+                    made = await (made if watched else self._stepped(made, request))
         except BaseException as error:
             if not isolated(error):
                 raise

@@ -62,7 +62,7 @@ class Send:
             overload = self._judge.status(request, response) if response.status in OVERLOAD else None
             self._judge.health(request, overload)
             if overload is not None:
-                self._commit.hurry()  # the next process, should this one be killed, is to know of it
+                self._commit.hurry(facts=True)  # the next process, should this one be killed, is to know of it
             return response
         except NotNow:
             if request.token and not prepared.safe:

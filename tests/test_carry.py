@@ -66,6 +66,20 @@ async def test_a_rest_that_a_host_asked_for_holds_across_kills(site: Site, tmp_p
     assert stats["politeness"]["a.test"]["rests"] == 1
 
 
+async def test_a_rest_that_began_with_robots_txt_holds_too(site: Site, tmp_path: Path) -> None:
+    site.page("/robots.txt", times=[Answer(503, headers={"Retry-After": "3"})])
+    site.page("/", "x")
+    lives = Lives(site, tmp_path, Walk, commit_every=5)
+    async with lives.life() as process:
+        await site.until(lambda: any(hit.end < time.monotonic() for hit in site.hits))
+        await asyncio.sleep(0.4)
+        process.kill()
+    await lives.ends()
+    asked = site.hits[0].end
+    assert during(site.hits, asked + 0.02, asked + 3 - JITTER) == []
+    assert len(lives.items()) == 1
+
+
 async def test_robots_txt_is_asked_for_once_and_its_delay_holds_from_the_first_request(
     site: Site, tmp_path: Path
 ) -> None:
@@ -512,3 +526,28 @@ async def test_it_does_not_end_while_seeds_come_or_robots_txt_is_on_its_way(site
     lives = Lives(site, tmp_path, Late, max_wait=0.3)
     await lives.ends(130)
     assert lives.items() == [{"url": "http://b.test/", "depth": 0}]
+
+
+# -- the beginning ----------------------------------------------------------------------------------
+
+
+class Dawn(Walk):
+    name = "dawn"
+
+
+async def test_a_crawl_may_be_killed_at_any_moment_of_its_beginning(site: Site, tmp_path: Path) -> None:
+    truth = site.tree(pages=30, fanout=3, delay=0.02)
+    lives = Lives(site, tmp_path, Dawn)
+    for step in range(16):
+        async with lives.life():
+            await asyncio.sleep(0.02 * step)
+    async with lives.life() as process:
+        assert await gone(process) == 0
+    found = (tmp_path / "dawn" / "latest").resolve()
+    items = [json.loads(line)["url"] for line in (found / "items.jsonl").read_text().splitlines()]
+    assert sorted(items) == sorted(f"http://a.test{path}" for path in truth)
+    stats = json.loads((found / "stats.json").read_text())
+    assert (stats["pages"], stats["items"]) == ({"done": 30}, 30)
+    others = [path for path in found.parent.iterdir() if path.is_dir() and path != found and not path.is_symlink()]
+    assert [path for path in others if (path / "state.sqlite").exists()] == []
+    assert not (found / "inflight").exists()

@@ -225,6 +225,32 @@ async def test_a_page_that_cannot_even_be_prepared_is_given_up(site: Site, tmp_p
     assert not site.hits_of(path="/poison")
 
 
+class Signs(Poison):
+    """The poison is in the `prepare` of a fetch that a page makes itself."""
+
+    name = "signs"
+
+    async def parse(self, response: Response) -> Any:
+        yield response.follow_all(css="a[href]")
+        if "/poison" in response.url:
+            await self.fetch("http://a.test/own")
+
+    def prepare(self, request: Request) -> Request:
+        if request.url.endswith("/own"):
+            die()
+        return request
+
+
+async def test_a_page_whose_own_fetch_cannot_be_prepared_is_given_up(site: Site, tmp_path: Path) -> None:
+    fill(site, "/poison")
+    lives = Lives(site, tmp_path, Signs)
+    for _ in range(3):
+        await lives.dies()
+    await lives.ends()
+    assert lives.answers()["/poison", "failed", "poison"] == 1
+    assert lives.answers().total() == NUMBER + 2
+
+
 class Mourns(Poison):
     name = "mourns"
 

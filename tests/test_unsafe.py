@@ -123,8 +123,9 @@ async def test_a_page_whose_callback_had_sent_a_post_is_unknown_after_a_kill(sit
     assert lives.answers() == {("/1", "failed", "unknown"): 1, ("/2", "done", "ok"): 1}
     assert stats["errors"][0]["detail"].startswith("an unsafe request of its callback may have been sent by")
     assert sorted(lives.items(), key=len) == [
-        {"url": "http://a.test/2"}, {"failed": "http://a.test/1", "reason": "unknown"},
-    ]  # fmt: skip
+        {"url": "http://a.test/2"},
+        {"failed": "http://a.test/1", "reason": "unknown"},
+    ]
 
 
 class LogsIn(Posts):
