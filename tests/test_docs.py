@@ -6,9 +6,11 @@ import importlib.util
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from scraper import crawl
 from scraper.discover import find
 from scraper.spider import arguments
 from scraper.testing.tour import shop
+from tests import shown
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,8 +49,9 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """An empty project, where the blocks of one page build on each other."""
-    (tmp_path / "spiders").mkdir()
-    return tmp_path
+    folder = tmp_path / "bookshop"
+    (folder / "spiders").mkdir(parents=True)
+    return folder
 
 
 def execute(words: list[str], folder: Path) -> None:
@@ -74,9 +78,9 @@ def commands(block: str) -> Iterator[list[str]]:
 
 
 async def test_every_spider_shown_crawls_to_its_end(address: str, project: Path) -> None:
-    shown = [text for page in PAGES for _, text in blocks(page, "python") if SPIDER.match(text)]
-    assert len(shown) > 4
-    for number, text in enumerate(shown):
+    spiders = [text for page in PAGES for _, text in blocks(page, "python") if SPIDER.match(text)]
+    assert len(spiders) > 4
+    for number, text in enumerate(spiders):
         file = project / f"shown_{number}.py"
         file.write_text(text.replace(SHOP, address), encoding="utf-8")
         kind = find(str(file), project)
@@ -102,6 +106,28 @@ def test_the_programs_and_commands_of_a_page_run_in_order(page: Path, address: s
                 ran += 1
     written = [text for language, text in blocks(page, "python") if SPIDER.match(text)]
     assert ran or written or page.name != "tutorial.md"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash")], ids=name)
+def test_the_blocks_of_bash_on_a_page_say_what_is_shown(page: Path, address: str, project: Path) -> None:
+    said = ""
+    for language, text in blocks(page, "python", "bash", "text"):
+        if language == "bash":
+            said = shown.told(text.replace(SHOP, address), project).replace(address, SHOP)
+        elif language == "text":
+            assert not (lines := shown.missing(text, said)), f"{lines}\n--- is not in\n{said}"
+        elif found := SPIDER.match(text):
+            (project / found[1]).write_text(text.replace(SHOP, address), encoding="utf-8")
+
+
+async def test_every_query_shown_runs_on_the_state_of_a_crawl(address: str, tmp_path: Path) -> None:
+    queries = [text for page in PAGES for _, text in blocks(page, "sql")]
+    assert queries
+    done = await crawl(find("books", ROOT)(url=address), settings={"delay": 0}, folder=tmp_path)
+    assert done.folder is not None
+    with closing(sqlite3.connect(done.folder / "state.sqlite")) as base:
+        for query in queries:
+            assert base.execute(query).description, query
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

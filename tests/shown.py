@@ -1,0 +1,58 @@
+"""What a page of the documentation shows as the output of a command, compared with what the command says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HOME = "/srv/bookshop"  # where the pages keep their project
+RUN = re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{4}\b")
+NUMBER = re.compile(r"\d[\d,.:-]*(?<![,.:-])")
+PAGE = re.compile(r"(https?://[^/\s]+/)[\w/.-]*")  # which one comes first is a matter of milliseconds
+SPAN = re.compile(r"# (?:s|min) ago")
+# An example that waits is long enough: here `sleep` lasts until the crawl beside it has recorded more items.
+PRELUDE = """
+count() { cat output/*/2*/items.jsonl 2>/dev/null | wc -l; }
+sleep() {
+  local before=$(count) tries=0
+  while [ $(count) -lt $((before + 5)) ] && [ $tries -lt 600 ]; do command sleep 0.05; tries=$((tries + 1)); done
+}
+"""
+
+
+def told(block: str, folder: Path) -> str:
+    """Run a whole block with bash there, `scraper` being this project's command; gives all that it printed."""
+    programs = folder.parent / "bin"
+    programs.mkdir(exist_ok=True)
+    command = programs / "scraper"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m scraper "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPER_")}
+    root = str(Path(__file__).parents[1])
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    environment = kept | {"PATH": path, "PYTHONPATH": root, "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        ["bash", "-c", f"{PRELUDE}{block}\nwait"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout.replace(str(folder), HOME)
+
+
+def missing(shown: str, said: str) -> list[str]:
+    """The shown lines that were not said, in that order; any two numbers, times, runs or pages are the same."""
+    lines = iter([_plain(line) for line in said.splitlines()])
+    return [line for line in shown.splitlines() if line.strip() not in ("", "...") and _plain(line) not in lines]
+
+
+def _plain(line: str) -> str:
+    line = NUMBER.sub("#", RUN.sub("RUN", PAGE.sub(r"\1PAGE", line)))
+    return " ".join(SPAN.sub("# s ago", line).split())
