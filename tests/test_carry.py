@@ -80,6 +80,7 @@ async def test_a_rest_that_began_with_robots_txt_holds_too(site: Site, tmp_path:
     assert len(lives.items()) == 1
 
 
+@pytest.mark.timed
 async def test_robots_txt_is_asked_for_once_and_its_delay_holds_from_the_first_request(
     site: Site, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ async def test_robots_txt_is_asked_for_once_and_its_delay_holds_from_the_first_r
         assert not during(site.hits, began, began + 0.6)
 
 
+@pytest.mark.timed
 async def test_no_host_is_contacted_before_opening_time_plus_its_delay(site: Site, tmp_path: Path) -> None:
     site.page("/", page(*(f"http://{host}.test/{n}" for host in "ab" for n in range(4))))
     site.page("*", page())

@@ -70,6 +70,7 @@ def test_a_limit_is_exact_across_kills(
     assert ordeal.limited_faults(**{setting: 400}) == []
 
 
+@pytest.mark.timed
 def test_a_process_that_goes_on_lets_each_host_wait_for_its_delay_first(
     small: list[TrialProcess], tmp_path: Path, chance: random.Random
 ) -> None:
