@@ -126,11 +126,14 @@ class Commit:
 
     async def run(self) -> None:
         """Commit batch after batch, until `finish`. Raises StoreError, OutputError: the process must end."""
-        while not self._finishing:
-            await self._first.wait()
-            await self._clock.wait(self._now, self._clock.monotonic() + self._every)
+        try:
+            while not self._finishing:
+                await self._first.wait()
+                await self._clock.wait(self._now, self._clock.monotonic() + self._every)
+                await self._step()
             await self._step()
-        await self._step()
+        finally:
+            _let_go(self._items)
 
     async def _step(self) -> None:
         steps, self._steps = self._steps, []
@@ -143,8 +146,11 @@ class Commit:
         self._bytes = 0
         self._first.clear()
         self._now.clear()
-        for part in items:
-            await self._append(part)
+        try:
+            for part in items:
+                await self._append(part)
+        finally:
+            _let_go(items)
         if bad:
             await self._rejected.append(bad)
         if self._power:
@@ -169,4 +175,10 @@ class Commit:
             return
         for lines in items.chunks():
             await self._journal.append(lines)
-        items.close()
+
+
+def _let_go(items: Sequence[list[bytes] | Spool]) -> None:
+    """Of their files, written or not."""
+    for part in items:
+        if isinstance(part, Spool):
+            part.close()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from .clock import Clock
@@ -128,8 +129,8 @@ class Crawl:
         try:
             async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
-                    self._go(step(), step.__name__)
-                committing = self._go(self.commit.run(), "commit")
+                    self._go(step())
+                committing = self._go(self.commit.run())
                 try:
                     await self._ended.wait()
                 finally:
@@ -199,13 +200,14 @@ class Crawl:
         if ending := self.limits.reached(self._clock.monotonic()):  # in an earlier process
             self.stop(ending)
         self._end_if_idle()
-        seeds = self.seeds.requests(begun=self.handover.begun, done=self.recovered.seeds_done)
-        async for request in seeds:
-            if self._ended.is_set() or self.limits.pages_left == 0:
-                return  # not one more could be admitted
-            self.commit.add_seeds(self._store.add(self.handover.seed(request)))
-            await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
-            await self._gate_has_room()
+        begun, done = self.handover.begun, self.recovered.seeds_done
+        async with aclosing(self.seeds.requests(begun=begun, done=done)) as seeds:
+            async for request in seeds:
+                if self._ended.is_set() or self.limits.pages_left == 0:
+                    return  # not one more could be admitted
+                self.commit.add_seeds(self._store.add(self.handover.seed(request)))
+                await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
+                await self._gate_has_room()
         if self.seeds.broken:
             self.stop("broken")
         else:

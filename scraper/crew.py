@@ -41,9 +41,9 @@ class Crew:
             raise first(group) from group
 
     def go(self, step: Step, name: str | None = None) -> Task:
-        """Begin a task."""
+        """Begin a task, named as its coroutine is unless it is given a name."""
         try:
-            task = self._group.create_task(step, name=name)
+            task = self._group.create_task(step, name=name or getattr(step, "__name__", None))
         except RuntimeError:  # another task has failed, and all are being cancelled
             step.close()
             raise asyncio.CancelledError from None

@@ -78,6 +78,8 @@ class RunFolder:
         try:
             path.mkdir(parents=True)
             _point(path.parent / "current", path.name)
+            for above in (path.parent, root, root.parent):
+                _force(above)
         except OSError as error:
             raise UsageError(f"cannot make the run folder {path}: {error.strerror}") from error
         folder = cls(path, made_root=new)
@@ -264,12 +266,27 @@ class RunFolder:
     def _replace(self, name: str, data: Any) -> None:
         beside = self.path / f"{name}.new"
         try:
-            beside.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+            with beside.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
             beside.replace(self.path / name)
+            _force(self.path)
         except OSError as error:
             with suppress(OSError):
                 beside.unlink()
             raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
+
+
+def _force(folder: Path) -> None:
+    """Force the names in a folder to the disk, so that they survive a loss of power."""
+    if os.name != "posix":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _lives(pid: int) -> bool:

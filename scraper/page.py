@@ -9,7 +9,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from types import AsyncGeneratorType, FrameType, GeneratorType, coroutine
@@ -244,9 +244,7 @@ class Pages:
         try:
             async with asyncio.timeout(limit or None) as page.deadline:
                 if isinstance(result, AsyncGeneratorType):
-                    with suppress(StopAsyncIteration):
-                        while True:
-                            self._take(await self._stepped(anext(result), request), request, got)
+                    await self._stream(result, request, got)
                 else:
                     self._take(await self._stepped(result, request), request, got)
         except TimeoutError as error:
@@ -255,6 +253,19 @@ class Pages:
             raise
         finally:
             page.deadline = None  # a fetch that the callback left behind in a task of its own has none to stop
+
+    async def _stream(self, values: AsyncGeneratorType[Any, Any], request: Request, got: Yielded) -> None:
+        try:
+            while True:
+                self._take(await self._stepped(anext(values), request), request, got)
+        except StopAsyncIteration:
+            return
+        except (
+            SpiderError,
+            OutputError,
+        ):  # it waits at its `yield`: what it has opened it closes now, in this task
+            await self._stepped(values.aclose(), request)
+            raise
 
     def _take(self, value: Any, request: Request, got: Yielded, level: int = 0) -> None:
         if value is None:

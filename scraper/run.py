@@ -107,6 +107,19 @@ class Run:
         self._clock = clock or Clock()
         self._resolver = resolver
         self._alarm = alarm
+        self._abandoned = False
+        self._abandons: list[Callable[[], None]] = []  # what has to know
+
+    def abandon(self) -> None:
+        """End now: what is out stays unanswered, and outputs that are not through are so after the next start."""
+        self._abandoned = True
+        for tell in self._abandons:
+            tell()
+
+    def _abandonable(self, tell: Callable[[], None]) -> None:
+        self._abandons.append(tell)
+        if self._abandoned:
+            tell()
 
     async def execute(self) -> Report:
         """Crawl to the end, and close the run folder. Raises ScraperError, or the engine's own bug."""
@@ -199,6 +212,8 @@ class Run:
                 crawl.commit.told.append(following.begin)
                 if crawl.commit.position:
                     following.begin(crawl.commit.position)
+                self._abandonable(following.abandon)
+                self._abandonable(crawl.abandon)
                 for tell in self.started:
                     tell(crawl)
                 await crawl.run()
@@ -216,7 +231,9 @@ class Run:
         return SqliteStore(self.folder.state, self._clock, max_wait=wait, power=level == "power"), box
 
     def _with_outputs(self, report: Report) -> Report:
-        """An output that failed fails the run, though the journal has everything."""
+        """An output that failed fails the run, though the journal has everything; one not through cuts it."""
+        if report.state in (FINISHED, BROKE_RULE) and not all(each.through for each in self.followers):
+            report.state, report.why, report.resumable = INTERRUPTED, "interrupted", True
         report.outputs = {each.name: str(each.error or "") for each in self.followers}
         for name, error in report.outputs.items():
             if error:
@@ -276,6 +293,13 @@ class _Followers:
         self._events = events
         self._crew = Crew(self._lost)
         self._begun = asyncio.Event()
+        self._closing = self._abandoned = False
+
+    def abandon(self) -> None:
+        """At the end, wait for none."""
+        self._abandoned = True
+        if self._closing:
+            self._crew.end()
 
     async def __aenter__(self) -> _Followers:
         await self._crew.__aenter__()
@@ -299,7 +323,8 @@ class _Followers:
                 follower.fail(OutputError("something has cancelled what writes it; the run can be exported"))
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, UsageError):  # nothing was sent: nothing is written
+        self._closing = True
+        if isinstance(error, UsageError) or self._abandoned:  # of the former nothing is written at all
             self._crew.end()
         for follower in self._followers:
             follower.end(finished=self.finished)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from .blame import frame, isolated
@@ -31,7 +32,7 @@ class Seeds:
         self._check = check
         self._untouched = untouched
 
-    async def requests(self, *, begun: int = 0, done: bool = False) -> AsyncIterator[Request]:
+    async def requests(self, *, begun: int = 0, done: bool = False) -> AsyncGenerator[Request, None]:
         """Every seed, until `start` is exhausted or something breaks. Raises UsageError, see above.
 
         An earlier process has taken `begun` of them: those come once more, and are new only if unknown; or
@@ -43,10 +44,11 @@ class Seeds:
         if done:
             return
         try:
-            async for seed in _each(self._spider.start()):
-                request = self._request(seed)
-                begun -= 1
-                yield request if begun < 0 else request.replace(again=False)
+            async with aclosing(_each(self._spider.start())) as given:
+                async for seed in given:
+                    request = self._request(seed)
+                    begun -= 1
+                    yield request if begun < 0 else request.replace(again=False)
         except (UsageError, BadURL) as error:
             if self._untouched():
                 raise UsageError(f"spider {self._spider.name!r}: start() gave no URL: {error}") from error
@@ -81,13 +83,17 @@ class Seeds:
         log.error("the spider broke%s: %s", f" at {where}" if where else "", self.broken)
 
 
-async def _each(begun: Any) -> AsyncIterator[Any]:
+async def _each(begun: Any) -> AsyncGenerator[Any, None]:
     """What `start()` gives, whatever its form."""
     if inspect.iscoroutine(begun):  # asyncio's takes a generator for one on Python 3.11
         begun = await begun
     if hasattr(begun, "__aiter__"):
-        async for seed in begun:
-            yield seed
+        try:
+            async for seed in begun:
+                yield seed
+        finally:
+            if hasattr(begun, "aclose"):  # a generator closes what it has opened now, in this task
+                await begun.aclose()
     else:
         for seed in begun or ():
             yield seed

@@ -82,7 +82,7 @@ class _Stepped(Coroutine[Any, Any, Any]):
 def foreign(work: Any) -> bool:
     """Whether a coroutine is of the server in this loop, not of the crawl."""
     code = getattr(work, "cr_code", None)
-    return code is None or "aiohttp/web" in code.co_filename
+    return code is None or "aiohttp/web" in code.co_filename or code.co_name.startswith("_accept_connection")
 
 
 def where(work: Any) -> Place:
@@ -93,9 +93,7 @@ def where(work: Any) -> Place:
         for kind in ("cr", "gi", "ag"):
             frame = frame or getattr(work, f"{kind}_frame", None)
         if frame is not None:
-            file = Path(frame.f_code.co_filename)
-            if file.parent.name != "asyncio":
-                lines.append(f"{file.name}:{frame.f_lineno}")
+            lines.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
         work = next(
             (
                 inner

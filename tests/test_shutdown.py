@@ -15,17 +15,18 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
 from scraper import Request, Response, Spider
 from scraper.crawl import Crawl
-from scraper.program import _prepare
+from scraper.program import Result, _prepare, crawl
 from scraper.run import Report
 from scraper.testing.answers import Answer
 from scraper.testing.resolve import Loopback
 from scraper.testing.site import Site
-from tests.suspensions import Place, Suspensions, Task, where
+from tests.suspensions import Place, Suspensions, Task, foreign, where
 
 ALL = bool(os.environ.get("SCRAPER_TEST_EVERY_AWAIT"))  # minutes: each suspension, not one of each place
 SOON = 5.0  # seconds that an end may take
@@ -109,13 +110,13 @@ class Trial:
         self.report: Report | None = None
         self._cut = cut
         self._whom = whom
-        self._done = False
+        self.at: Place | None = None  # where it was cancelled
         self._main: asyncio.Task[Report]
 
     def _at(self, place: Place, number: int, task: Task) -> None:
-        if self._done or not self._cut(place, number, self.steps.total):
+        if self.at is not None or not self._cut(place, number, self.steps.total):
             return
-        self._done = True
+        self.at = place
         if self._whom == "all":
             self.steps.cancel_all()
         else:
@@ -166,6 +167,7 @@ async def left_behind(files: Counter[str], tasks: set[Task]) -> str:
     left = ""
     for _ in range(400):
         more, others = open_files() - files, asyncio.all_tasks() - tasks
+        gc.collect(0)
         if not more and not others and not threads():
             return ""
         left = f"{dict(more)} {threads()} {others}"
@@ -188,8 +190,8 @@ async def checked(site: Site, folder: Path, cut: Cut, whom: str) -> str:
     tasks, files = asyncio.all_tasks(), open_files()
     trial = Trial(site, folder, cut, whom)
     told = await trial.run()
-    assert not places_taken(trial.crawls)
-    assert not await left_behind(files, tasks)
+    assert not places_taken(trial.crawls), trial.at
+    assert not await left_behind(files, tasks), trial.at
     [run] = (folder / "runs" / "small").glob("*-*-*")
     state = json.loads((run / "run.json").read_text())["state"]
     assert state == ("interrupted" if told == "cancelled" else told)
@@ -264,3 +266,129 @@ async def test_cancelled_at_any_await_it_leaves_nothing_behind_and_goes_on_exact
     print(f"{counting.steps.total} suspensions at {len(counting.steps.places)} places: {dict(told)}")
     gc.collect()
     assert not complaints
+
+
+async def test_cancelled_again_and_again_it_comes_to_its_end(site: Site, tmp_path: Path) -> None:
+    before, files = asyncio.all_tasks(), open_files()
+    for steps in range(4, 400, 4):
+        trial = Trial(site, tmp_path, partial(_at, steps=steps), "all" if steps % 8 else "crawl")
+        if await trial.run() == "finished":
+            break
+    [run] = (tmp_path / "runs" / "small").glob("*-*-*")
+    for read, path in ((lines, run / "items.jsonl"), (lines, tmp_path / "a.jsonl"), (rows, tmp_path / "b.csv")):
+        assert Counter((item["path"], item["failed"].partition(":")[0]) for item in read(path)) == expected(run)
+    assert json.loads((run / "run.json").read_text())["starts"] > 5
+    assert not await left_behind(files, before)
+
+
+class Odd(Spider):
+    """A spider that does `what` in its callback, and in `login`."""
+
+    name = "odd"
+    what: str = ""
+    first: str
+
+    async def start(self) -> AsyncIterator[str]:
+        for url in (self.first, urljoin(self.first, "/slow")):
+            yield url
+
+    async def login(self) -> None:
+        if self.what == "waits for what was cancelled":
+            waited = asyncio.get_running_loop().create_future()
+            waited.cancel()
+            await waited
+
+    async def parse(self, response: Response) -> AsyncIterator[Any]:
+        if response.url.endswith("/large"):
+            for number in range(18):
+                yield {"number": number, "text": "x" * 2**20}
+        if self.what == "cancels its own task":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+
+def odd(site: Site, path: str, folder: Path, what: str = "", **settings: Any) -> asyncio.Task[Result]:
+    spider = Odd(what=what, first=site.url(path))
+    work = crawl(spider, folder=folder, settings=SETTINGS | {"robots": False} | settings)
+    return asyncio.get_running_loop().create_task(work)
+
+
+async def test_cancelled_it_waits_for_no_slow_page(site: Site, tmp_path: Path) -> None:
+    site.page("/slow", "x", delay=60)
+    site.page("/", "x")
+    task = odd(site, "/", tmp_path)
+    await site.until(lambda: len(site.hits) == 2)
+    task.cancel()
+    async with asyncio.timeout(SOON):
+        await asyncio.wait((task,))
+    assert task.cancelled()
+
+
+async def test_a_page_with_many_items_that_is_not_committed_leaves_no_file(site: Site, tmp_path: Path) -> None:
+    site.page("/slow", "x", delay=60)
+    site.page("/large", "x")
+    before = open_files()
+    task = odd(site, "/large", tmp_path, commit_every=60, per_host=1)
+    await site.until(lambda: len(site.hits) == 2)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert not await left_behind(before, asyncio.all_tasks())
+
+
+async def test_a_callback_that_cancels_its_own_task_ends_the_crawl_resumable(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.page("/slow", "x", delay=60)
+    site.page("/", "x")
+    async with asyncio.timeout(SOON):
+        result = await odd(site, "/", tmp_path, "cancels its own task")
+    assert (result.report.state, result.report.exit_code) == ("interrupted", 130)
+    assert "something has cancelled its _worker" in caplog.text
+
+
+async def test_a_login_that_waits_for_what_was_cancelled_breaks_the_spider(site: Site, tmp_path: Path) -> None:
+    async with asyncio.timeout(SOON):
+        result = await odd(site, "/", tmp_path, "waits for what was cancelled")
+    assert result.report.state == "failed"
+    assert "the spider broke: CancelledError" in result.report.said[0]
+
+
+class Tidy(Spider):
+    """Closes what it has opened, and says so."""
+
+    name = "tidy"
+    first: str
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.said: list[str] = []
+
+    async def start(self) -> AsyncIterator[str]:
+        try:
+            yield self.first
+            yield self.first + "2"
+        finally:
+            await asyncio.sleep(0.01)
+            self.said.append("start")
+
+    async def parse(self, response: Response) -> AsyncIterator[Any]:
+        try:
+            yield {"url": response.url}
+            yield "junk"
+        finally:
+            await asyncio.sleep(0.01)
+            self.said.append("parse")
+
+    async def closed(self, why: str) -> None:
+        self.said.append("closed")
+
+
+async def test_generators_that_are_left_early_are_closed_in_the_crawl(site: Site) -> None:
+    site.page("*", "x", delay=0.05)
+    spider = Tidy(first=site.url("/"))
+    before = asyncio.all_tasks()
+    await crawl(spider, settings=SETTINGS | {"max_pages": 1, "robots": False})
+    assert spider.said == ["start", "parse", "closed"]
+    assert not [task for task in asyncio.all_tasks() - before if not foreign(task.get_coro())]

@@ -80,9 +80,7 @@ def cli() -> None:
 
 def run(words: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code. Raises what is a bug."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed before we began: nobody reads, and nothing else may take its place
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open to the end
+    _take_places()
     given = [*(sys.argv[1:] if words is None else words)]
     try:
         return int(cli.main(given or ["--help"], "scraper", standalone_mode=False) or 0)
@@ -97,8 +95,20 @@ def run(words: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return told("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has left: nothing to say
+        from .terminal import unread
+
+        unread(sys.stdout)  # whoever read has left: nothing to say
         return 1
+
+
+def _take_places() -> None:
+    """Streams that were closed before we began: nobody reads them, and no other file may take their place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open to the end
 
 
 def told(text: str, code: int) -> int:

@@ -63,7 +63,7 @@ def _begun(plan: Plan) -> Run:
 
 
 async def _crawl(run: Run, terminal: Terminal, *, quiet: bool) -> Report:
-    interrupts = Interrupts(terminal, run.settings.grace)
+    interrupts = Interrupts(terminal, run)
     interrupts.listen(asyncio.get_running_loop())
     run.started.append(interrupts.attach)
     progress = Progress(terminal)
@@ -88,14 +88,12 @@ def collect_less() -> None:
 
 
 class Interrupts:
-    """The first signal ends the crawl in good order, the second at once, the third ends the process.
+    """The first signal ends a run in good order and within its grace, the second at once, the third the process."""
 
-    `grace` is the seconds that requests in flight may still take.
-    """
-
-    def __init__(self, terminal: Terminal, grace: float) -> None:
+    def __init__(self, terminal: Terminal, run: Run) -> None:
         self._terminal = terminal
-        self._grace = grace
+        self._run = run
+        self._grace = run.settings.grace  # seconds
         self._crawl: Crawl | None = None
         self._number = 0
 
@@ -113,7 +111,7 @@ class Interrupts:
             self._stop(crawl)
 
     def _stop(self, crawl: Crawl) -> None:
-        crawl.stop("interrupted", resumable=True, grace=self._grace)
+        crawl.stop("interrupted", resumable=True)
 
     def __call__(self, number: signal.Signals) -> None:
         """A signal has come."""
@@ -125,10 +123,10 @@ class Interrupts:
             )
             if self._crawl is not None:
                 self._stop(self._crawl)
+            asyncio.get_running_loop().call_later(self._grace, self._run.abandon)
         elif self._number == 2:
             self._terminal.line(f"{name}: ending now; once more kills the process")
-            if self._crawl is not None:
-                self._crawl.abandon()
+            self._run.abandon()
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

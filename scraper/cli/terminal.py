@@ -103,7 +103,7 @@ def logged(terminal: Terminal, level: str, *, quiet: bool = False) -> Iterator[N
 
 
 class Printed(io.TextIOBase):
-    """Standard output for a spider's `print`: never into the drawn line, and never among items."""
+    """Standard output for a spider's `print`: never into the drawn line, never among items, and never an error."""
 
     def __init__(self, terminal: Terminal, inner: TextIO) -> None:
         self._terminal = terminal
@@ -116,8 +116,11 @@ class Printed(io.TextIOBase):
     def write(self, text: str) -> int:
         """Clear the drawn line, then write; the next tick draws it again."""
         self._terminal.clear()
-        self._inner.write(text)
-        self._inner.flush()
+        try:
+            self._inner.write(text)
+            self._inner.flush()
+        except BrokenPipeError:
+            unread(self._inner)
         return len(text)
 
     def fileno(self) -> int:
@@ -127,6 +130,13 @@ class Printed(io.TextIOBase):
     def isatty(self) -> bool:
         """As the stream below."""
         return self._inner.isatty()
+
+
+def unread(stream: TextIO) -> None:
+    """Its reader has left: what it still holds, and what comes, goes nowhere, and is no error when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def columns(stream: TextIO) -> int:

@@ -60,9 +60,11 @@ class Http:
         self._guard = guard
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+        self._opened: aiohttp.abc.AbstractResolver | None = None
 
     async def __aenter__(self) -> Http:
         inner = self._resolver or aiohttp.DefaultResolver()
+        self._opened = None if self._resolver else inner
         connector = aiohttp.TCPConnector(
             limit=0,
             use_dns_cache=False,
@@ -87,8 +89,12 @@ class Http:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        try:
+            if self._session is not None:
+                await self._session.close()
+        finally:
+            if self._opened is not None:  # aiohttp closes none that it was given
+                await self._opened.close()
 
     async def __call__(self, request: Request) -> Response:
         """One exchange. Raises FetchError, and NotNow when the gate called it off."""

@@ -56,6 +56,7 @@ class Follower:
         self.position = 0  # read and given to the output
         self.committed = committed
         self.done = False
+        self.through = False  # everything is written and closed; or it has failed
         self._journal = journal
         self._output = output
         self._cursor = cursor
@@ -106,8 +107,9 @@ class Follower:
             moved = await self._output.close(finished=self._ending)
             if moved is not None:
                 await self._keep(moved)
+            self.through = True
         except OutputError as error:
-            self.error = error
+            self.error, self.through = error, True
         finally:
             self._over()
             if not closed:
@@ -116,7 +118,7 @@ class Follower:
 
     def fail(self, error: OutputError) -> None:
         """It was ended from outside before its end."""
-        self.error = self.error or error
+        self.error, self.through = self.error or error, True
         self._over()
 
     def _over(self) -> None:

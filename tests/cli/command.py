@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BOOKS = str(ROOT / "spiders" / "books.py")
 FAST = ("-s", "delay=0")
+PIPE = asyncio.subprocess.PIPE
 
 
 @dataclass
@@ -30,12 +31,14 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | dict(more or {})
 
 
-async def begin(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
-    """Start `scraper WORDS`, its three streams piped."""
-    pipe = asyncio.subprocess.PIPE
+async def begin(
+    *words: str, cwd: Path, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
+    out: int = PIPE, err: int = PIPE,
+) -> asyncio.subprocess.Process:  # fmt: skip
+    """Start `scraper WORDS`, `under` another command; its streams are piped, or go to the descriptors given."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "scraper", *words,
-        cwd=cwd, env=environment(env), stdin=pipe, stdout=pipe, stderr=pipe,
+        *under, sys.executable, "-m", "scraper", *words,
+        cwd=cwd, env=environment(env), stdin=PIPE, stdout=out, stderr=err,
     )  # fmt: skip
 
 
@@ -51,4 +54,4 @@ async def ended(process: asyncio.subprocess.Process, typed: str = "") -> Done:
     except asyncio.CancelledError:
         process.send_signal(signal.SIGKILL)
         raise
-    return Done(process.returncode or 0, out.decode(), err.decode())
+    return Done(process.returncode or 0, (out or b"").decode(), (err or b"").decode())

@@ -294,9 +294,9 @@ def place(url: str) -> str:
 def spread(chance: random.Random) -> Death:
     """Some die while they start or take up an earlier run, most at work, some later: at the end, as it closes."""
     dice = chance.random()
-    if dice < 0.3:
+    if dice < 0.35:
         return Death(chance.uniform(0.02, 0.6))
-    return Death(chance.uniform(0.0, 0.4) if dice < 0.8 else chance.uniform(0.4, 1.1), at_work=True)
+    return Death(chance.uniform(0.0, 0.3) if dice < 0.85 else chance.uniform(0.3, 1.1), at_work=True)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -33,10 +33,11 @@ def test_left_alone_it_brings_home_the_truth(trial: TrialProcess, tmp_path: Path
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.parametrize("half", [0, 1])  # for a processor each
 def test_killed_at_random_instants_it_loses_nothing_and_repeats_nothing(
-    trial: TrialProcess, tmp_path: Path, chance: random.Random, request: pytest.FixtureRequest
+    trial: TrialProcess, tmp_path: Path, chance: random.Random, request: pytest.FixtureRequest, half: int
 ) -> None:
-    left, number = request.config.getoption("--kills", KILLS), 0
+    left, number = (request.config.getoption("--kills", KILLS) + half) // 2, 0
     while left > 0:
         trial.forget()
         number += 1
