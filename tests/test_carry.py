@@ -551,5 +551,7 @@ async def test_a_crawl_may_be_killed_at_any_moment_of_its_beginning(site: Site, 
     stats = json.loads((found / "stats.json").read_text())
     assert (stats["pages"], stats["items"]) == ({"done": 30}, 30)
     others = [path for path in found.parent.iterdir() if path.is_dir() and path != found and not path.is_symlink()]
-    assert [path for path in others if (path / "state.sqlite").exists()] == []
+    kept = [path for path in others if (path / "state.sqlite").exists()]
+    # A quick one may have ended before it was to be killed; none was left unfinished.
+    assert {json.loads((path / "run.json").read_text())["state"] for path in kept} <= {"finished"}
     assert not (found / "inflight").exists()
