@@ -12,6 +12,7 @@ HOME = "/srv/bookshop"  # where the pages keep their project
 RUN = re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{4}\b")
 NUMBER = re.compile(r"\d[\d,.:-]*(?<![,.:-])")
 PAGE = re.compile(r"(https?://[^/\s]+/)[\w/.-]*")  # which one comes first is a matter of milliseconds
+COUNT = re.compile(r"\d+( \S+\.\w+)?")  # what `wc -l` says, which has to be true
 SPAN = re.compile(r"# (?:s|min) ago")
 # An example that waits is long enough: here `sleep` lasts until the crawl beside it has recorded more items.
 PRELUDE = """
@@ -54,5 +55,7 @@ def missing(shown: str, said: str) -> list[str]:
 
 
 def _plain(line: str) -> str:
+    if COUNT.fullmatch(line.strip()):
+        return line.strip()
     line = NUMBER.sub("#", RUN.sub("RUN", PAGE.sub(r"\1PAGE", line)))
     return " ".join(SPAN.sub("# s ago", line).split())
