@@ -50,14 +50,17 @@ def which(home: Path, identity: Identity, settings: Settings, now: float, words:
             if not differences:
                 raise UsageError(f"{folder.busy()}; {words.fresh} starts another one beside it")
             continue
-        if not differences and not (why := _hindered(folder, info, settings, now)):
+        if not differences and not (why := _hindered(home, folder, info, settings, now)):
             return Choice(folder, info, _continuing(folder, info, now, words))
         others.append((folder, " and ".join(differences) or why))
     return Choice(said=_anew(home, others, words))
 
 
-def _hindered(folder: RunFolder, info: RunInfo, settings: Settings, now: float) -> str:
+def _hindered(home: Path, folder: RunFolder, info: RunInfo, settings: Settings, now: float) -> str:
     """Why the same crawl is not continued, "" when nothing is against it."""
+    ended = (each.read() for each in runs_of(home) if each.run != folder.run and each.ended())
+    if any(each.identity == info.identity and each.started > info.started for each in ended):
+        return "a newer run of the same crawl has ended"
     if not folder.state.is_file():
         return "it kept no state"
     if settings.durability == "none":

@@ -41,6 +41,7 @@ from .stats import Stats
 from .url import canonical, netloc
 
 MEMORY_LAG = 10_000  # items
+BROKEN = "broken"
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
 
@@ -60,7 +61,7 @@ class Report(msgspec.Struct, kw_only=True):
     @property
     def exit_code(self) -> int:
         """The exit code of a command that ran this."""
-        return EXIT_CODES[self.state]
+        return EXIT_CODES[FAILED if self.why == BROKEN else self.state]
 
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data for stats.json."""
@@ -167,7 +168,7 @@ class Run:
 
     def _close(self, folder: RunFolder, info: RunInfo, state: str, why: str, report: Report | None) -> None:
         info.state, info.ended, info.why = state, self._clock.wall(), why
-        info.exit_code = EXIT_CODES[FAILED if why else state]
+        info.exit_code = EXIT_CODES[FAILED if why else state] if report is None else report.exit_code
         if report is not None:
             info.why, info.items = report.why, report.stats.items
             info.pages, info.failed = report.stats.done, report.stats.failed
@@ -259,8 +260,8 @@ class Run:
         state = FINISHED
         if crawl.resumable or crawl.why == "interrupted":
             state = INTERRUPTED
-        elif crawl.seeds.broken:
-            state = FAILED
+        elif crawl.seeds.broken:  # what earlier processes have done is not to be lost by a login that failed
+            state = INTERRUPTED if self.resumed.answered else FAILED
             said.insert(0, f"the spider broke: {crawl.seeds.broken}")
         elif not crawl.stats.done:
             state = FAILED

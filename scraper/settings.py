@@ -96,8 +96,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_pages_per_host: Annotated[Count, _doc("Pages fetched from one host.")] = 0
     max_items: Annotated[Count, _doc("Items kept in the whole run.")] = 0
     max_depth: Annotated[Count, _doc("Links from a seed to a page.")] = 0
-    max_seconds: Annotated[Seconds, _doc("Time of the run.", "seconds")] = 0.0
-    max_run_bytes: Annotated[Count, _doc("Bytes received in the run.", "bytes")] = 0
+    max_seconds: Annotated[
+        Seconds, _doc("Time of the run; a process that continues it counts anew.", "seconds")
+    ] = 0.0
+    max_run_bytes: Annotated[Count, _doc("Bytes received in the run, counted like `max_seconds`.", "bytes")] = 0
     # What belongs to the crawl
     scope: Annotated[
         Literal["site", "host", "any"], _doc("A seed's registrable domain, its host, or anywhere.")

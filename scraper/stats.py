@@ -61,7 +61,7 @@ class Stats:
             self._cause(outcome)
 
     def _cause(self, outcome: Outcome) -> None:
-        key = _key(outcome.reason, outcome.detail, outcome.where)
+        key = _key(outcome.reason, outcome.detail, outcome.where, outcome.request.url)
         cause = self.causes.get(key)
         if cause is None:
             if len(self.causes) >= MAX_GROUPS:
@@ -118,7 +118,7 @@ class Stats:
         self.items, self.rejected, self.cut, self.own_fetches, self.wire, self.bytes = kept["counts"]
         for data in causes:
             cause = msgspec.convert(data, Cause)
-            self.causes[_key(cause.reason, cause.detail, cause.where)] = cause
+            self.causes[_key(cause.reason, cause.detail, cause.where, cause.url)] = cause
 
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data for stats.json."""
@@ -138,8 +138,9 @@ class Stats:
         }
 
 
-def _key(reason: Reason, detail: str, where: str) -> tuple[Reason, str, str]:
-    return reason, detail if where or reason is Reason.STATUS else "", where
+def _key(reason: Reason, detail: str, where: str, url: str) -> tuple[Reason, str, str]:
+    """What makes two errors one cause: a status, or a line and what was raised there, whatever the page."""
+    return reason, detail.replace(url, "") if where or reason is Reason.STATUS else "", where
 
 
 def ended(outcome: Outcome) -> PageEnded:

@@ -83,6 +83,21 @@ def test_the_spiders_own_errors_come_first_with_their_line() -> None:
     assert stats.sorted_causes()[0].trace == "..."
 
 
+def test_an_error_that_names_its_page_is_one_cause_on_all_pages() -> None:
+    stats = counted(
+        *(
+            failed(
+                page(n),
+                Reason.CALLBACK_ERROR,
+                f"SelectorError: no h1 on {page(n).url}",
+                where="shop.py:12 in parse",
+            )
+            for n in range(9)
+        )
+    )
+    assert [cause.count for cause in stats.sorted_causes()] == [9]
+
+
 def test_a_site_cannot_make_any_number_of_causes() -> None:
     stats = counted(
         *(failed(page(n), Reason.CALLBACK_ERROR, f"ValueError: {n}", where="x.py:1 in parse") for n in range(1000))

@@ -214,3 +214,13 @@ def test_runs_tell_which_can_be_continued(here: Path, capsys: pytest.CaptureFixt
     with cut.hold():
         assert main(["runs"]) == 0
         assert "resumable" not in capsys.readouterr().out
+
+
+def test_a_run_that_a_newer_one_has_made_up_for_is_left_alone(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = left()
+    assert planned().choice.folder is not None
+    left(state=FINISHED, age=1.0)
+    assert planned().choice.folder is None
+    assert planned("--resume", cut.run).choice.folder is not None
