@@ -223,4 +223,4 @@ def test_a_run_that_a_newer_one_has_made_up_for_is_left_alone(
     assert planned().choice.folder is not None
     left(state=FINISHED, age=1.0)
     assert planned().choice.folder is None
-    assert planned("--resume", cut.run).choice.folder is not None
+    assert planned(resume=cut.run).choice.folder is not None
