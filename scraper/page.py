@@ -260,10 +260,7 @@ class Pages:
                 self._take(await self._stepped(anext(values), request), request, got)
         except StopAsyncIteration:
             return
-        except (
-            SpiderError,
-            OutputError,
-        ):  # it waits at its `yield`: what it has opened it closes now, in this task
+        except (SpiderError, OutputError):  # it waits at its `yield`: it closes what it has opened, in this task
             await self._stepped(values.aclose(), request)
             raise
 
