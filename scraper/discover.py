@@ -35,12 +35,28 @@ def listed(project: Path) -> list[Found]:
     return sorted(found, key=lambda each: (each.name, str(each.path)))
 
 
+def unreadable(project: Path) -> list[str]:
+    """What keeps the files of `spiders/` from being read, a line each: nobody knows which spiders they hold."""
+    found = []
+    for path in sorted((project / FOLDER).rglob("*.py")):
+        try:
+            _tree(path)
+        except (SyntaxError, UnicodeDecodeError, ValueError, OSError) as error:
+            place = f"{path.name}:{error.lineno}" if isinstance(error, SyntaxError) else path.name
+            found.append(f"{place}: {getattr(error, 'msg', None) or error}")
+    return found
+
+
+def _tree(path: Path) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd escapes
+        return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def in_file(path: Path) -> Iterator[Found]:
     """The spiders a file declares: classes with `name = "..."`. Nothing is imported."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes
-            tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _tree(path)
     except (SyntaxError, UnicodeDecodeError, ValueError, OSError):
         return
     for node in tree.body:
@@ -77,6 +93,8 @@ def find(word: str, project: Path) -> type[Spider]:
         raise UsageError(f"two spiders are named {word!r}: {places}; give the file instead")
     if not matching:
         where = project / FOLDER
+        if wrong := unreadable(project):
+            raise UsageError(f"no spider {word!r} in {where}, but it may be in a file with an error: {wrong[0]}")
         if not known:
             raise UsageError(f"no spider {word!r}: there are none in {where}; give a file, or `scraper new spider`")
         names = ", ".join(dict.fromkeys(each.name for each in known))

@@ -339,17 +339,17 @@ def all_runs(root: Path) -> Iterator[RunFolder]:
 def find(root: Path, name: str) -> RunFolder:
     """A run by its id (or the beginning of it), `SPIDER`, `SPIDER/latest`, or its folder. Raises UsageError.
 
-    `SPIDER` alone is its last finished run, or its newest when none has finished.
+    `SPIDER` alone is its last run that has ended, well or not, or its newest when none has.
     """
     if (Path(name) / "run.json").is_file():
         return RunFolder(Path(name).resolve())
     spider, _, which = name.partition("/")
     if (root / spider).is_dir():
-        pointed = root / spider / (which or "latest")
-        if (pointed / "run.json").is_file():
+        pointed = root / spider / which
+        if which and (pointed / "run.json").is_file():
             return RunFolder(pointed.resolve())
         if not which and (theirs := runs_of(root / spider)):
-            return theirs[-1]
+            return ([each for each in theirs if each.ended()] or theirs)[-1]
     known = list(all_runs(root))
     matching = [each for each in known if each.run.startswith(name)]
     if len(matching) == 1:
@@ -358,7 +358,7 @@ def find(root: Path, name: str) -> RunFolder:
         raise UsageError(
             f"{name!r} is the beginning of {len(matching)} runs: {', '.join(e.run for e in matching[:5])}"
         )
-    hint = near(name, [each.run for each in known] + [path.name for path in root.glob("*")])
+    hint = near(name, {each.run for each in known} | {each.path.parent.name for each in known})
     raise UsageError(f"no run {name!r} in {root}{hint}")
 
 

@@ -218,9 +218,12 @@ def test_a_run_that_was_only_looked_at_is_not_taken_back(tmp_path: Path) -> None
 
 def test_a_run_is_found_by_id_beginning_spider_pointer_and_path(tmp_path: Path) -> None:
     first, second = ended(tmp_path, FINISHED), ended(tmp_path, FAILED, START + 60)
-    for word in (first.run, "20260131-1200", "shop", "shop/latest", f"shop/{first.run}", str(first.path)):
+    for word in (first.run, "20260131-1200", "shop/latest", f"shop/{first.run}", str(first.path)):
         assert find(tmp_path, word).run == first.run
-    assert find(tmp_path, "20260131-1201").run == second.run
+    for word in ("20260131-1201", "shop"):  # what ran last, well or not
+        assert find(tmp_path, word).run == second.run
+    begun(tmp_path, START + 90)
+    assert find(tmp_path, "shop").run == second.run
     assert find(tmp_path, str(tmp_path / "shop" / "latest")).run == first.run
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import click
 
-from ..discover import FOLDER, listed
+from ..discover import FOLDER, listed, unreadable
 from .project import project, shown
 from .terminal import columns
 from .words import cut
@@ -18,6 +18,8 @@ def command() -> int:
     """The spiders of this project: name, file and line, first line of the docstring. Nothing is imported."""
     place = project()
     found = listed(place)
+    for wrong in unreadable(place):
+        click.echo(f"warning: {shown(place / FOLDER)}/{wrong}", err=True)
     if not found:
         click.echo(f"no spiders in {shown(place / FOLDER)}/; `scraper new spider NAME URL` writes one", err=True)
         return 0

@@ -19,7 +19,7 @@ outputs = click.option(
     "outputs",
     multiple=True,
     metavar="PATH",
-    help="Write the items there too: .jsonl .json .csv .tsv .xml, each also .gz; '-' is standard output. "
+    help="Write the items there: .jsonl .json .csv .tsv .xml, each also .gz; .sqlite; '-' is standard output. "
     "{date}, {run} and {spider} are filled in.",
 )
 append = click.option("--append", is_flag=True, help="Add to what PATH holds already.")

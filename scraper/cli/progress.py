@@ -87,6 +87,8 @@ class Progress:
         if crawl is None:
             return Counts(elapsed=now - self._began)
         pages = crawl.stats.done
+        if crawl.recovered.answered and len(self._marks) == 1:  # earlier processes had done those
+            self._marks = deque([(now, pages)])
         self._marks.append((now, pages))
         while len(self._marks) > 2 and now - self._marks[1][0] >= WINDOW:
             self._marks.popleft()

@@ -107,7 +107,8 @@ class _Revival:
             queue.append((token, lane, rank(altered(request, counted=counted)), counted))
             attempts.append((token, at, reason, detail, status))
             self._reasons[reason] += 1
-            self._causes[reason, detail if place or reason == Reason.STATUS else "", place] += 1
+            shown = detail.replace(url, "") if place or reason == Reason.STATUS else ""
+            self._causes[reason, shown, place] += 1
             self._hosts[host] += not counted and (tries > 0 or reason not in REFUSED)
             self._origins.add(origin(url))
         self._base.executemany(
@@ -164,4 +165,5 @@ class _Revival:
 
 def _shown(cause: dict[str, Any]) -> str:
     """The detail by which causes are told apart, as the counts of the run have it."""
-    return str(cause["detail"]) if cause["where"] or cause["reason"] == Reason.STATUS else ""
+    told = cause["where"] or cause["reason"] == Reason.STATUS
+    return str(cause["detail"]).replace(cause["url"], "") if told else ""
