@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -56,6 +57,7 @@ class RunInfo(msgspec.Struct, kw_only=True):
     digests: dict[str, str] = {}
     starts: int = 1
     pid: int = 0
+    retried: bool = False  # its failures are being fetched again: only a command that names it goes on with it
     schema: int = SCHEMA
 
 
@@ -257,6 +259,8 @@ class RunFolder:
                 self.path.parent.parent.rmdir()
 
     def _prune(self, keep: int) -> None:
+        if self.path.parent.name != self.read().spider:
+            return  # kept somewhere else by hand
         latest = _target(self.path.parent / "latest")
         others = (each for each in runs_of(self.path.parent) if each.run not in (self.run, latest))
         ended = [each for each in others if each.ended() and not each.held()]
@@ -282,9 +286,15 @@ def _force(folder: Path) -> None:
     """Force the names in a folder to the disk, so that they survive a loss of power."""
     if os.name != "posix":
         return
-    opened = os.open(folder, os.O_RDONLY)
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # one above ours, that we may only pass through
+        return
     try:
         os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot
+            raise
     finally:
         os.close(opened)
 

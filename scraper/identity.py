@@ -151,6 +151,11 @@ def not_kept(info: RunInfo) -> list[str]:
     return [name for name, value in info.arguments.items() if NOT_KEPT in msgspec.json.encode(value).decode()]
 
 
+def kept_settings(info: RunInfo) -> dict[str, Any]:
+    """The settings that a run was begun with, as far as run.json holds them."""
+    return {name: value for name, value in info.settings.items() if value != NOT_KEPT}
+
+
 def _without_userinfo(value: Any) -> Any:
     """Plain data without the `user:password@` of URLs in it."""
     if isinstance(value, str):

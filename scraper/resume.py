@@ -63,6 +63,8 @@ def _hindered(home: Path, folder: RunFolder, info: RunInfo, settings: Settings, 
         return "a newer run of the same crawl has ended"
     if not folder.state.is_file():
         return "it kept no state"
+    if info.retried:
+        return "was being retried"
     if settings.durability == "none":
         return "durability = none keeps no state"
     if now - _young_from(folder, info, settings.resume_within) >= settings.resume_within:

@@ -17,7 +17,7 @@ from .blackbox import BlackBox
 from .clock import Clock
 from .crawl import Crawl
 from .crew import Crew
-from .errors import OutputError, UsageError
+from .errors import OutputError, StoreError, UsageError
 from .events import Events, OutputFailed
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
@@ -42,6 +42,7 @@ from .url import canonical, netloc
 
 MEMORY_LAG = 10_000  # items
 BROKEN = "broken"
+OUTPUT = "an output failed"
 EXIT_CODES = {FINISHED: 0, FAILED: 1, BROKE_RULE: 3, INTERRUPTED: 130}
 
 
@@ -61,7 +62,7 @@ class Report(msgspec.Struct, kw_only=True):
     @property
     def exit_code(self) -> int:
         """The exit code of a command that ran this."""
-        return EXIT_CODES[FAILED if self.why == BROKEN else self.state]
+        return EXIT_CODES[FAILED if self.why in (BROKEN, OUTPUT) else self.state]
 
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data for stats.json."""
@@ -187,6 +188,7 @@ class Run:
             if box:
                 box.clear()
             self.resumed = recovered
+            self._check(recovered)
             for segment, journal in (("items", self.journal), ("rejected", self.rejected)):
                 rooms.push_async_callback(journal.close)
                 await journal.open(recovered.positions.get(segment, 0))
@@ -222,6 +224,17 @@ class Run:
                 following.finished = report.state == FINISHED
         return self._with_outputs(report)
 
+    def _check(self, recovered: Recovered) -> None:
+        """A run that goes on has a state that knows of it, or its items would be cut off. Raises StoreError."""
+        folder = self.folder
+        if folder is None or recovered.resumed or not (folder.items.is_file() and folder.items.stat().st_size):
+            return
+        raise StoreError(
+            f"{folder.state} was emptied, or state.sqlite-wal beside it was removed: it knows nothing of what is "
+            f"in items.jsonl. Put the file back, or save the items with `scraper export {folder.run} -o PATH` and "
+            "start anew with --fresh"
+        )
+
     def _store(self, rooms: AsyncExitStack) -> tuple[Store, BlackBox | None]:
         """Where the crawl's state is kept, and what tells which page a process died of."""
         wait, level = self.settings.max_wait, self.settings.durability
@@ -239,7 +252,9 @@ class Run:
         for name, error in report.outputs.items():
             if error:
                 report.said.append(f"output {name}: {error}")
-                report.state = FAILED if report.state == FINISHED else report.state
+                if report.state == FINISHED:  # the next start catches it up, and crawls nothing again
+                    kept = self.folder is not None and self.settings.durability != "none"
+                    report.state, report.why = (INTERRUPTED, OUTPUT) if kept else (FAILED, report.why)
         return report
 
     def _follow(self, crawl: Crawl) -> None:
@@ -261,7 +276,8 @@ class Run:
         if crawl.resumable or crawl.why == "interrupted":
             state = INTERRUPTED
         elif crawl.seeds.broken:  # what earlier processes have done is not to be lost by a login that failed
-            state = INTERRUPTED if self.resumed.answered else FAILED
+            begun = self.folder is not None and self.settings.durability != "none" and crawl.handover.seeds
+            state = INTERRUPTED if begun else FAILED
             said.insert(0, f"the spider broke: {crawl.seeds.broken}")
         elif not crawl.stats.done:
             state = FAILED

@@ -15,7 +15,7 @@ import msgspec
 from .. import url as urls
 from ..errors import UsageError
 from ..folder import Place, RunFolder, RunInfo
-from ..identity import Identity, not_kept
+from ..identity import Identity, kept_settings, not_kept
 from ..outputs.registry import STDOUT, check_writable, expand, open_output
 from ..resume import Choice, Words, check_spider, going_on, joined, named, which
 from ..settings import Settings, from_pairs
@@ -38,6 +38,7 @@ class Order(msgspec.Struct, frozen=True):
     pairs: Sequence[str] = ()
     fresh: bool = False
     resume: str | None = None
+    own: bool = True  # a run that is named goes on with the settings it was begun with
     root: str | None = None
     quiet: bool = False
     log_level: str | None = None
@@ -95,7 +96,8 @@ def prepared(order: Order) -> Plan:
     if goal is not None:
         check_spider(goal[1], kind.name)
     spider = _made(kind, order.arguments, goal[1] if goal else None)
-    settings = settings_of(kind, order.pairs, log_level=order.log_level)
+    own = kept_settings(goal[1]) if goal and order.own else {}
+    settings = settings_of(kind, order.pairs, log_level=order.log_level, own=own)
     _check_start(spider)
     check_outputs(order.outputs, spider.name, append=order.append)
     _check_root(root, spider.name)

@@ -102,7 +102,14 @@ def committed(folder: RunFolder) -> tuple[int, int]:
     """
     if folder.state.is_file():
         with suppress(StoreError), Ledger(folder.state, 0.0) as ledger:
-            return whole_lines(folder.items, ledger.position("items"))
+            position = ledger.position("items")
+            end, lines = whole_lines(folder.items, position)
+            if end < position:
+                raise UsageError(
+                    f"{folder.items} has {end} bytes of whole items where {position} were recorded: it was cut, or "
+                    "removed. Put the file back"
+                )
+            return end, lines
     return whole_lines(folder.items)
 
 

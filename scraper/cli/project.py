@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..discover import FOLDER, find
 from ..folder import RunFolder
@@ -57,17 +58,29 @@ def made(kind: type[Spider], pairs: Iterable[str]) -> Spider:
     return kind(**from_pairs(pairs, "-a")[1])
 
 
-def layers(kind: type[Spider] | None, pairs: Iterable[str], *, log_level: str | None = None) -> list[Layer]:
-    """Where settings come from, weakest first, above the defaults. Raises UsageError."""
+def layers(
+    kind: type[Spider] | None,
+    pairs: Iterable[str],
+    *,
+    log_level: str | None = None,
+    own: Mapping[str, Any] | None = None,
+) -> list[Layer]:
+    """Where settings come from, weakest first, above the defaults; `own` are those of a run. Raises UsageError."""
     found = [from_files(project())]
     if kind is not None:
         found.append((f"settings of spider {kind.name!r}", dict(kind.settings)))
-    found += [from_environment(), from_pairs(pairs)]
+    found += [from_environment(), ("the settings of the run", own or {}), from_pairs(pairs)]
     if log_level:
         found.append(("--log-level", {"log_level": log_level}))
     return found
 
 
-def settings_of(kind: type[Spider] | None, pairs: Iterable[str], *, log_level: str | None = None) -> Settings:
+def settings_of(
+    kind: type[Spider] | None,
+    pairs: Iterable[str],
+    *,
+    log_level: str | None = None,
+    own: Mapping[str, Any] | None = None,
+) -> Settings:
     """The settings in force. Raises UsageError."""
-    return resolve(layers(kind, pairs, log_level=log_level))
+    return resolve(layers(kind, pairs, log_level=log_level, own=own))

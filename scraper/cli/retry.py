@@ -20,8 +20,9 @@ from .explain import check_state
 from .project import output_folder, run_word
 from .words import count
 
-WHY = "retry"  # of a run that was opened again for this
 LIMITS = ("max_pages", "max_pages_per_host", "max_items", "max_depth", "max_seconds", "max_run_bytes")
+PACE = ("delay", "per_host", "concurrency")
+WHY = "retry"  # of a run that was opened again for this
 
 
 @click.command(name="retry")
@@ -62,7 +63,7 @@ def command(
         click.echo(_nothing(folder, info, wanted), err=True)
         return 0
     order = Order(
-        word=word, arguments=arguments, pairs=[*_limits(info), *pairs], resume=str(folder.path), root=root,
+        word=word, arguments=arguments, pairs=[*_kept(info), *pairs], own=False, resume=str(folder.path), root=root,
         quiet=quiet, log_level=log_level,
     )  # fmt: skip
     plan = opened(folder, info, order, wanted, unknown)
@@ -74,9 +75,9 @@ def command(
     return execute(replace(plan, choice=replace(plan.choice, said=said)))
 
 
-def _limits(info: RunInfo) -> Iterator[str]:
-    """The limits of a run as `-s` gives them: what it left out for one of them is not fetched now by surprise."""
-    for name in LIMITS:
+def _kept(info: RunInfo) -> Iterator[str]:
+    """The limits and the pace of a run as `-s` gives them; with what else it failed may have been mended."""
+    for name in LIMITS + PACE:
         if name in info.settings:
             yield f"{name}={info.settings[name]}"
 
@@ -141,6 +142,7 @@ def _reopened(folder: RunFolder, info: RunInfo) -> RunInfo | None:
             return None
         before = folder.read()
         info.state, info.why, info.exit_code, info.ended = INTERRUPTED, WHY, None, time.time()
+        info.retried = True
         folder.write(info)
     return before
 

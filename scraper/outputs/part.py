@@ -28,10 +28,11 @@ LEVEL = 6  # of gzip: beyond it the time doubles for 1 % of size
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True):
-    """A point of a file: its bytes so far, and the CRC-32 of the last 4 KB of them."""
+    """A point of a file: its bytes so far, the CRC-32 of the last 4 KB of them, and which file it is (inode)."""
 
     size: int
     crc: int
+    file: int = 0
 
 
 class Part:
@@ -72,7 +73,7 @@ class Part:
         await self._end_member()
         if os.fstat(self._handle.fileno()).st_nlink == 0:
             raise removed(self.part)
-        return Mark(self.size, zlib.crc32(self._last[-CHECKED:]))
+        return Mark(self.size, zlib.crc32(self._last[-CHECKED:]), os.fstat(self._handle.fileno()).st_ino)
 
     async def cut(self, mark: Mark) -> None:
         """Go back to a mark of this very file, as far as the system lets us."""
@@ -167,6 +168,14 @@ class Part:
     def _resume(self, mark: Mark, form: Form | None) -> None:
         self._raw = raw = owned(self.part)
         self._member = None
+        size = raw.seek(0, os.SEEK_END)
+        if form is not None and size and os.name == "posix" and os.fstat(raw.fileno()).st_ino != mark.file:
+            # It may begin like ours: another run has begun it with a copy of PATH. To cut it back would lose
+            # what others have added, to begin anew could add twice.
+            raise OutputError(
+                f"{self.part} is not the file this run has left: another run that adds to {self.path.name}, or one "
+                "that was killed while it copied, has left it. Finish that run first, or remove the file"
+            )
         if not _has(raw, mark):
             self._take_back(raw, mark, form)
             if form is not None:

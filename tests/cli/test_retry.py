@@ -104,7 +104,7 @@ async def test_a_kill_after_the_requests_were_put_back_leaves_a_run_that_goes_on
     told = await again(tmp_path)
     assert (told.code, "not answered yet: 2 requests (scraper crawl --resume" in told.err) == (0, True)
     site.page("/gone", "x")
-    done = await scraper("crawl", "one.py", *FAST, "-o", "a.jsonl", cwd=tmp_path)
+    done = await scraper("crawl", "one.py", "--resume", folder.run, *FAST, "-o", "a.jsonl", cwd=tmp_path)
     assert done.code == 0, done.err
     assert f"continuing run {folder.run}" in done.err
     assert sorted(urls(tmp_path / "a.jsonl")) == sorted(site.url(path) for path in ("/", "/a", "/b", "/gone"))
