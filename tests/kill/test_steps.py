@@ -21,7 +21,7 @@ from . import readers
 from .disk import Operation, operations
 from .harness import Ordeal, differences
 
-FIRST, EVERY = 6, 75  # in the suite: the first ones, one of so many, and the last of each sort
+FIRST, EVERY = 6, 150  # in the suite: the first ones, one of so many, and the last of each sort
 ERRORS = {"disk full": (errno.ENOSPC, "1"), "i/o error": (errno.EIO, "0")}
 WORDS = {
     "disk full": r"No space left on device|database or disk is full|disk I/O error",
