@@ -151,9 +151,10 @@ def not_kept(info: RunInfo) -> list[str]:
     return [name for name, value in info.arguments.items() if NOT_KEPT in msgspec.json.encode(value).decode()]
 
 
-def kept_settings(info: RunInfo) -> dict[str, Any]:
-    """The settings that a run was begun with, as far as run.json holds them."""
-    return {name: value for name, value in info.settings.items() if value != NOT_KEPT}
+def kept_settings(info: RunInfo, kind: type[Spider]) -> dict[str, Any]:
+    """The settings that a run was begun with, as far as run.json holds them, without what is its spider's own."""
+    own = {"allowed_domains": sorted(map(str, kind.allowed_domains))}
+    return {name: value for name, value in info.settings.items() if value not in (NOT_KEPT, own.get(name))}
 
 
 def _without_userinfo(value: Any) -> Any:

@@ -24,6 +24,7 @@ from .fetch.guard import Guard
 from .fetch.http import Http
 from .fetch.stack import build
 from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, Place, RunFolder, RunInfo
+from .frontier import schema
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
 from .frontier.sqlite import SqliteStore
@@ -62,7 +63,8 @@ class Report(msgspec.Struct, kw_only=True):
     @property
     def exit_code(self) -> int:
         """The exit code of a command that ran this."""
-        return EXIT_CODES[FAILED if self.why in (BROKEN, OUTPUT) else self.state]
+        broke = self.state == INTERRUPTED and self.why in (BROKEN, OUTPUT)
+        return EXIT_CODES[FAILED if broke else self.state]
 
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data for stats.json."""
@@ -182,13 +184,13 @@ class Run:
         for proxy in _proxies(self.settings):
             guard.trust(netloc(proxy))
         async with AsyncExitStack() as rooms:
+            self._check()
             store, box = self._store(rooms)
             rooms.push_async_callback(store.close)
             recovered = await store.open(box.suspects if box else ())
             if box:
                 box.clear()
             self.resumed = recovered
-            self._check(recovered)
             for segment, journal in (("items", self.journal), ("rejected", self.rejected)):
                 rooms.push_async_callback(journal.close)
                 await journal.open(recovered.positions.get(segment, 0))
@@ -224,16 +226,21 @@ class Run:
                 following.finished = report.state == FINISHED
         return self._with_outputs(report)
 
-    def _check(self, recovered: Recovered) -> None:
-        """A run that goes on has a state that knows of it, or its items would be cut off. Raises StoreError."""
+    def _check(self) -> None:
+        """A run that goes on has a state that knows of it, or its items would be cut off. Raises StoreError.
+
+        Before the store is opened, which would make a new one of an empty file.
+        """
         folder = self.folder
-        if folder is None or recovered.resumed or not (folder.items.is_file() and folder.items.stat().st_size):
+        if folder is None or self.settings.durability == "none" or not folder.items.is_file():
             return
-        raise StoreError(
-            f"{folder.state} was emptied, or state.sqlite-wal beside it was removed: it knows nothing of what is "
-            f"in items.jsonl. Put the file back, or save the items with `scraper export {folder.run} -o PATH` and "
-            "start anew with --fresh"
-        )
+        if not folder.items.stat().st_size:
+            return
+        try:
+            schema.look(folder.state).close()
+        except StoreError as error:
+            text = f"{folder.items} is kept as it is: `scraper export {folder.run} -o PATH` saves its items"
+            raise StoreError(f"{error}. {text}") from error
 
     def _store(self, rooms: AsyncExitStack) -> tuple[Store, BlackBox | None]:
         """Where the crawl's state is kept, and what tells which page a process died of."""

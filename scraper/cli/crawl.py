@@ -96,7 +96,7 @@ def prepared(order: Order) -> Plan:
     if goal is not None:
         check_spider(goal[1], kind.name)
     spider = _made(kind, order.arguments, goal[1] if goal else None)
-    own = kept_settings(goal[1]) if goal and order.own else {}
+    own = kept_settings(goal[1], kind) if goal and order.own else {}
     settings = settings_of(kind, order.pairs, log_level=order.log_level, own=own)
     _check_start(spider)
     check_outputs(order.outputs, spider.name, append=order.append)
