@@ -269,13 +269,24 @@ class Run:
             kept = CursorFile(self.folder.cursor(name)) if self.folder else None
             follower = Follower(
                 self.journal, output, name=name, clock=self._clock, committed=crawl.commit.position,
-                cursor=kept.load() if kept else None, save=kept.save if kept else None,
+                cursor=kept.load() if kept and self._trusted(name) else None, save=kept.save if kept else None,
             )  # fmt: skip
             self.followers.append(follower)
             crawl.commit.told.append(follower.notify)
             follower.moved.append(crawl.wake)
         most = self.settings.max_lag if self.folder else MEMORY_LAG
         crawl.behind = lambda: any(follower.behind(most) for follower in self.followers)
+
+    def _trusted(self, name: str) -> bool:
+        """Whether an output is as its cursor says.
+
+        What was written to a file and not synced may be lost in its middle with the power; the journal was
+        synced, so the file is written anew from it. Not where it adds to what others have added to, too.
+        """
+        if self.folder is None or self.settings.durability != "power" or name == STDOUT:
+            return True
+        places = self.folder.read().outputs
+        return any(place.append and place.path == os.path.abspath(name) for place in places)
 
     def _report(self, crawl: Crawl) -> Report:
         said = list(_broken_rules(crawl, self.settings))
