@@ -142,6 +142,7 @@ class Crawl:
             while not self._queue.empty():
                 self.gate.release(self._queue.get_nowait(), self._clock.monotonic())
             self.reading.close()
+            self.pages.close()
             self.stats.ended = self._clock.wall()
         await self.seeds.hook(self.spider.closed, self.why)
 
@@ -384,7 +385,7 @@ class Crawl:
         added = self._store.add(added)
         self.stats.count(outcome)
         self.commit.add(outcome, added)
-        if self.events.wanted:
+        if self.events.wants_done or (self.events.wanted and outcome.end is not End.DONE):
             self.events.tell(ended(outcome))
         self.limits.over = self.limits.over or outcome.stop
         if ending := self.limits.reached(self._clock.monotonic()):

@@ -57,15 +57,20 @@ class Events:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self.wants_done = False  # whether somebody wants to hear of pages that went well, too
 
     @property
     def wanted(self) -> bool:
         """Whether anybody listens."""
         return bool(self._listeners)
 
-    def listen(self, listener: Listener) -> None:
-        """Call this with every event from now on; it must not block."""
+    def listen(self, listener: Listener, *, done: bool = True) -> None:
+        """Call this with every event from now on; it must not block.
+
+        With `done` false it can do without the pages that went well, and may hear of them all the same.
+        """
         self._listeners.append(listener)
+        self.wants_done = self.wants_done or done
 
     def tell(self, event: Event) -> None:
         """Hand an event to every listener."""

@@ -8,8 +8,8 @@ import logging
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from types import AsyncGeneratorType, FrameType, GeneratorType, coroutine
@@ -72,6 +72,38 @@ class OpenPage:
 OPEN_PAGE: ContextVar[OpenPage | None] = ContextVar("open_page", default=None)
 
 
+class Watch:
+    """Around code of the spider's that does not await: notes whose it is, interrupts it past its time, and names
+    it when it held the loop. One object for all steps of a callback."""
+
+    __slots__ = ("_pages", "_request", "_started")
+
+    def __init__(self, pages: Pages, request: Request) -> None:
+        self._pages = pages
+        self._request = request
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+        pages = self._pages
+        pages.note(self._request.token)
+        if pages.alarm:
+            pages.since = self._started
+            if not pages.armed:
+                pages.arm()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        pages = self._pages
+        pages.since = 0.0
+        pages.note(0)
+        held = time.monotonic() - self._started
+        if held > BLOCKED:
+            log.warning(
+                "callback %r held the event loop for %.1f s on %s", self._request.callback, held,
+                urls.printable(self._request.url),
+            )  # fmt: skip
+
+
 class Callback(NamedTuple):
     """A method of the spider, the types of its keywords, those it needs, and whether it takes any other."""
 
@@ -122,11 +154,13 @@ class Pages:
         alarm: bool = False,
     ) -> None:  # fmt: skip
         self._folder = folder
-        self._note = note
+        self.note = note
         self._stats = stats
         self._spider = spider
         self._settings = settings
-        self._alarm = alarm
+        self.alarm = settings.callback_timeout if alarm else 0.0  # seconds
+        self.armed = False
+        self.since = 0.0  # when the code of the spider's that runs now began, 0 when none does
         self._callbacks: dict[str, Callback] = {}
 
     async def read(self, response: Response) -> Outcome:
@@ -146,7 +180,7 @@ class Pages:
         try:
             callback = self.callback(request.callback)
             kwargs = self._arguments(request, callback.kinds) if request.cb_kwargs else {}
-            await self._gather(lambda: callback.call(response, **kwargs), request, page, got)
+            await self._gather(callback.call, (response,), kwargs, page, got)
         except OutputError:
             raise  # no room for a page's items: nobody's fault but the disk's
         except Skip as skip:
@@ -185,7 +219,7 @@ class Pages:
         page = OpenPage(request)
         token = OPEN_PAGE.set(page)
         try:
-            await self._gather(lambda: self._spider.on_error(request, error), request, page, got)
+            await self._gather(self._spider.on_error, (request, error), {}, page, got)
         except Stop as stop:
             got.stop = stop.reason or ASKED
         except BaseException as broken:
@@ -204,7 +238,7 @@ class Pages:
         limit = self._settings.callback_timeout
         watched = OPEN_PAGE.get() is not None  # for a callback's own fetch: as part of the callback
         try:
-            with nullcontext() if watched else self._watch(request, limit):
+            with nullcontext() if watched else Watch(self, request):
                 made = self._spider.prepare(request)
             if inspect.isawaitable(made):
                 async with asyncio.timeout(limit or None):
@@ -230,11 +264,13 @@ class Pages:
         trace += described(error)
         return failed(request, reason, described(error), links=got.links, where=frame(error) or place, trace=trace)
 
-    async def _gather(self, call: Callable[[], Any], request: Request, page: OpenPage, got: Yielded) -> None:
-        limit = self._settings.callback_timeout
-        with self._watch(request, limit):
-            result = page.running = call()
-            if isinstance(result, GeneratorType):
+    async def _gather(
+        self, call: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any], page: OpenPage, got: Yielded
+    ) -> None:
+        request, limit = page.request, self._settings.callback_timeout
+        with Watch(self, request):
+            result = page.running = call(*given, **named)
+            if type(result) is GeneratorType:
                 for value in result:
                     self._take(value, request, got)
                 return
@@ -345,12 +381,12 @@ class Pages:
     @coroutine
     def _stepped(self, work: Any, request: Request) -> Any:
         """Await something of the spider's, with a watch on each piece of it that does not await."""
-        limit = self._settings.callback_timeout
+        watch = Watch(self, request)
         steps = work if hasattr(work, "send") else work.__await__()
         step, value = steps.send, None
         while True:
             try:
-                with self._watch(request, limit):
+                with watch:
                     waited = step(value)
             except StopIteration as end:
                 return end.value
@@ -359,26 +395,19 @@ class Pages:
             except BaseException as error:  # noqa: BLE001  thrown in from outside: it is the spider's to handle
                 step, value = steps.throw, error
 
-    @contextmanager
-    def _watch(self, request: Request, limit: float) -> Iterator[None]:
-        """Around code that does not await: interrupt it past its time, and name it when it held the loop."""
-        started = time.monotonic()
-        self._note(request.token)
-        if self._alarm and limit:
-            signal.signal(signal.SIGALRM, self._ring)
-            signal.setitimer(signal.ITIMER_REAL, limit, limit)
-        try:
-            yield
-        finally:
-            if self._alarm and limit:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            self._note(0)
-            held = time.monotonic() - started
-            if held > BLOCKED:
-                log.warning(
-                    "callback %r held the event loop for %.1f s on %s", request.callback, held,
-                    urls.printable(request.url),
-                )  # fmt: skip
+    def arm(self) -> None:
+        """Look at what runs a few times within its time: to set an alarm for each page would cost 4 us each."""
+        self.armed = True
+        signal.signal(signal.SIGALRM, self._ring)
+        tick = max(self.alarm / 10, 0.01)
+        signal.setitimer(signal.ITIMER_REAL, tick, tick)
 
     def _ring(self, number: int, stack: FrameType | None) -> None:
-        raise CallbackHung(f"longer than {self._settings.callback_timeout:g} s without an await")
+        if self.since and time.monotonic() - self.since >= self.alarm:
+            raise CallbackHung(f"longer than {self.alarm:g} s without an await")
+
+    def close(self) -> None:
+        """No callback runs any more."""
+        if self.armed:
+            self.armed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)

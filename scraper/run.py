@@ -135,7 +135,7 @@ class Run:
     async def _kept(self, folder: RunFolder) -> Report:
         info = self._info(folder)
         folder.write(info)
-        self.events.listen(EventLog())
+        self.events.listen(EventLog(), done=False)
         state, report, why = FAILED, None, ""
         try:
             with kept_log(folder.log, folder.run, self.settings.log_level):
