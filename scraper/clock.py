@@ -9,13 +9,8 @@ import time
 class Clock:
     """The machine's clock: `monotonic` for delays and timeouts, `wall` for dates. Seconds."""
 
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Seconds since 1970, as the machine believes."""
-        return time.time()
+    monotonic = staticmethod(time.monotonic)  # seconds that never jump; asked for several times a page
+    wall = staticmethod(time.time)  # seconds since 1970, as the machine believes
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds of this clock."""
