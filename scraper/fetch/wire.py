@@ -23,7 +23,7 @@ BUILT_ON: dict[type, tuple[str, ...]] = {
     ),
     aiohttp.StreamReader: ("read_nowait", "is_eof", "at_eof", "exception"),
     aiohttp.TCPConnector: ("connect", "close"),
-    aiohttp.ClientRequest: ("connection_key", "headers", "is_ssl", "url"),
+    aiohttp.ClientRequest: ("connection_key", "is_ssl", "url"),
     Connection: ("protocol", "close", "closed"),
 }  # fmt: skip
 """And `BaseConnector._factory`, the one private name: what makes the protocol of a new connection."""
