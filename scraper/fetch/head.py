@@ -41,17 +41,16 @@ def field_line(name: str, value: str) -> bytes:
 def length_line(method: str, lines: bytes, body: bytes | None) -> bytes:
     """The Content-Length that goes with a body (RFC 9110 8.6), b"" where none is needed or it is there.
 
-    Raises FetchError(BAD_REQUEST) where the one that is there is not that of the body.
+    Raises FetchError(BAD_REQUEST) where the fields themselves say another, or frame the body in another way.
     """
     if body is None and method in _NO_BODY:
         return b""
     size = len(body or b"")
-    _, found, rest = (b"\r\n" + lines).lower().partition(b"\r\ncontent-length:")
-    if not found:
-        return b"Content-Length: %d\r\n" % size
-    if rest.partition(b"\r\n")[0].strip() != b"%d" % size:
-        raise FetchError(Reason.BAD_REQUEST, f"Content-Length is not that of the body, {size}")
-    return b""
+    names = [line.partition(b":") for line in lines.lower().split(b"\r\n")]
+    said = [value.strip() for name, _, value in names if name == b"content-length"]
+    if any(name == b"transfer-encoding" for name, _, _ in names) or said not in ([], [b"%d" % size]):
+        raise FetchError(Reason.BAD_REQUEST, f"the fields frame another body than that of {size:,} bytes")
+    return b"" if said else b"Content-Length: %d\r\n" % size
 
 
 def waits(lines: bytes) -> bool:

@@ -74,7 +74,7 @@ class Http:
         timeout = settings.timeout if request.timeout is None else request.timeout
         exchange = Exchange(self._loop, timeout, settings.header_timeout, settings.min_rate, settings.slow_after)
         try:
-            end = url.find("/", 8)  # behind `https://` at the latest
+            end = url.index("/", 8)  # behind `https://` at the latest; a canonical URL has one
             place = self._pool.place(url[:end])
             target = request_line(request.method, place.prefix + url[end:])
             connection, wire = self._pool.take(place) or await self._dial(place, exchange)

@@ -27,9 +27,10 @@ Idle = tuple[float, Connection, Wire]  # since when, in seconds of the loop's cl
 class Place:
     """One origin: what aiohttp's connector takes for a dial, and the idle connections, last used last."""
 
-    __slots__ = ("asked", "idle", "netloc", "prefix", "proxied")
+    __slots__ = ("asked", "idle", "netloc", "origin", "prefix", "proxied")
 
     def __init__(self, origin: str, asked: aiohttp.ClientRequest) -> None:
+        self.origin = origin
         self.asked = asked
         self.idle: list[Idle] = []
         self.netloc = origin.partition("//")[2]
@@ -48,6 +49,7 @@ class Pool:
         self._rules = rules
         self._guard = guard
         self._places: dict[str, Place] = {}
+        self._most = PLACES  # how many there may be before the next look for those that can go
         self._sweeper: asyncio.TimerHandle | None = None
         self._connector = aiohttp.TCPConnector(
             limit=0, use_dns_cache=False, resolver=GuardedResolver(resolver, guard), keepalive_timeout=KEEPALIVE
@@ -58,8 +60,9 @@ class Pool:
         """What is known of an origin. Raises ValueError for one that cannot be dialled."""
         found = self._places.get(origin)
         if found is None:
-            if len(self._places) >= PLACES:
+            if len(self._places) >= self._most:
                 self._places = {key: place for key, place in self._places.items() if place.idle}
+                self._most = max(PLACES, 2 * len(self._places))
             found = self._places[origin] = self._new(origin)
         return found
 
@@ -85,7 +88,7 @@ class Pool:
 
     async def dial(self, place: Place) -> tuple[Connection, Wire]:
         """A new connection. Raises FetchError, and what aiohttp raises."""
-        self._guard.check_url(str(place.asked.url))
+        self._guard.check_url(place.origin + "/")
         connection = await self._connector.connect(place.asked, [], NO_TIMEOUT)
         wire = connection.protocol
         if not isinstance(wire, Wire):
@@ -97,7 +100,7 @@ class Pool:
 
     def give(self, place: Place, connection: Connection, wire: Wire) -> None:
         """Let a connection wait for the next request to its place, if it may carry one."""
-        if not wire.done():
+        if not wire.done() or self._places.get(place.origin) is not place:  # it may have been forgotten
             connection.close()
             return
         place.idle.append((self._loop.time(), connection, wire))

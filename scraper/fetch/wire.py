@@ -19,7 +19,7 @@ from .watch import Exchange
 BUILT_ON: dict[type, tuple[str, ...]] = {
     ResponseHandler: (
         "set_response_params", "feed_data", "exception", "should_close", "is_connected", "resume_reading",
-        "pause_reading", "data_received", "connection_lost",
+        "pause_reading", "data_received", "connection_lost", "close", "abort",
     ),
     aiohttp.StreamReader: ("read_nowait", "is_eof", "at_eof", "exception"),
     aiohttp.TCPConnector: ("connect", "close"),
@@ -111,6 +111,13 @@ class Wire(ResponseHandler):
         return not (
             later or self.spoiled or self.should_close or transport is None or transport.get_write_buffer_size()
         )
+
+    def close(self) -> None:
+        """Close the connection; the rest of a body that the server does not take is not pressed upon it."""
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.abort()
+        else:
+            super().close()
 
     def give_up(self, error: BaseException) -> None:
         """Raise this where the answer is waited for."""

@@ -49,8 +49,9 @@ def test_a_length_is_said_where_there_is_a_body_or_might_be_one() -> None:
     assert length_line("GET", b"", b"xy") == b"Content-Length: 2\r\n"
     assert length_line("POST", b"", None) == b"Content-Length: 0\r\n"
     assert length_line("POST", b"content-length: 2 \r\n", b"xy") == b""
-    with pytest.raises(FetchError):
-        length_line("POST", b"Content-Length: 3\r\n", b"xy")
+    for other in (b"Content-Length: 3\r\n", b"content-length: 2\r\n" * 2, b"Transfer-Encoding: chunked\r\n"):
+        with pytest.raises(FetchError):
+            length_line("POST", other, b"xy")
 
 
 def test_connect_is_no_way_to_fetch_a_page() -> None:

@@ -335,6 +335,40 @@ async def test_a_connection_that_lies_idle_is_closed_and_forgotten(
         assert server.connections == 2
 
 
+async def test_origins_without_connections_are_forgotten_when_there_are_many(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http._pool._most = 3
+    monkeypatch.setattr("scraper.fetch.pool.PLACES", 3)
+    async with RawServer(answers(OK)) as server:
+        await http(Request(server.url()))
+        kept = http._pool.place(server.url("").rstrip("/"))
+        for number in range(20):
+            http._pool.place(f"http://a{number}.test")
+        assert len(http._pool._places) <= 3
+        assert http._pool.place(kept.origin) is kept
+        slow = asyncio.create_task(http(Request(server.url())))
+        await asyncio.sleep(0)  # it has taken the connection
+        for number in range(20):
+            http._pool.place(f"http://b{number}.test")
+        assert (await slow).body == b"ok"  # its place is forgotten, and its connection closed
+        assert http._pool.place(kept.origin) is not kept
+        assert not http._pool._connector._acquired
+
+
+async def test_a_request_makes_no_garbage_that_has_to_be_looked_for(http: Http) -> None:
+    async with RawServer(answers(OK)) as server:
+        await http(Request(server.url()))
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                await http(Request(server.url()))
+            assert gc.collect() < 50
+        finally:
+            gc.enable()
+
+
 async def test_the_end_leaves_no_connection_open() -> None:
     async with RawServer(answers(OK)) as server:
         async with Http(rules(), OPEN) as http:
