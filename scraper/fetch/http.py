@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
+from math import inf
 from types import TracebackType
 
 import aiohttp
@@ -102,7 +103,7 @@ class Http:
     async def _dial(self, place: Place, exchange: Exchange) -> tuple[Connection, Wire]:
         exchange.phase(Reason.CONNECT_TIMEOUT, self._settings.connect_timeout)
         async with Deadline() as deadline:
-            deadline.move(exchange.until)
+            deadline.move(exchange.until if exchange.until < inf else None)
             return await self._pool.dial(place)
 
     def _send(

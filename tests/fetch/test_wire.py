@@ -335,6 +335,12 @@ async def test_a_connection_that_lies_idle_is_closed_and_forgotten(
         assert server.connections == 2
 
 
+async def test_timeouts_of_zero_are_endless() -> None:
+    endless = rules(timeout=0, connect_timeout=0, header_timeout=0, min_rate=0)
+    async with RawServer(answers(OK[:-1], OK[-1:], pause=0.1)) as server, Http(endless, OPEN) as http:
+        assert (await http(Request(server.url()))).body == b"ok"
+
+
 async def test_origins_without_connections_are_forgotten_when_there_are_many(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
