@@ -4,75 +4,94 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
 
 from .. import url as urls
 from ..clock import Clock
-from ..request import Request, altered
+from ..request import Request
 from ..response import Response
 from ..settings import HostRules
 from .cookies import Jars
 from .decode import ACCEPT_ENCODING
-from .origin import referer
+from .head import field_line, field_lines
+from .origin import MAX_REFERER, referer
 
 Fetch = Callable[[Request], Awaitable[Response]]
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+_ADDED = frozenset({"cookie", "referer"})
 
 
-def build(transport: Fetch, rules: HostRules, jars: Jars, clock: Clock) -> Fetch:
+class Transport(Protocol):
+    """What sends a request and its answer brings; `lines` are ready header lines, b"": those of the request."""
+
+    def __call__(self, request: Request, lines: bytes = b"") -> Awaitable[Response]: ...
+
+
+def build(transport: Transport, rules: HostRules, jars: Jars, clock: Clock) -> Fetch:
     """The whole stack, outermost first: Cookies -> Fields -> transport."""
-    fetch: Fetch = Fields(transport, rules)
-    if rules.settings.cookies:
-        fetch = Cookies(fetch, jars, clock)
-    return fetch
+    fields = Fields(transport, rules)
+    return Cookies(fields, jars, clock) if rules.settings.cookies else fields
 
 
 class Cookies:
     """Sends the cookies of the request's session and keeps what comes back (RFC 6265bis)."""
 
-    def __init__(self, inner: Fetch, jars: Jars, clock: Clock) -> None:
+    def __init__(self, inner: Fields, jars: Jars, clock: Clock) -> None:
         self._inner = inner
         self._jars = jars
         self._clock = clock
 
     async def __call__(self, request: Request) -> Response:
-        """The exchange, with cookies."""
+        """The exchange, with cookies; a jar without any costs a lookup."""
         jar = self._jars.jar(request.session)
-        header = jar.header(request.url, self._clock.wall())
-        sent = request
-        if header:
-            own = [(name, value) for name, value in request.headers if name.lower() != "cookie"]
-            given = [value for name, value in request.headers if name.lower() == "cookie"]
-            sent = altered(request, headers=(*own, ("Cookie", "; ".join((*given, header)))))
-        response = await self._inner(sent)
+        cookie = jar.header(request.url, self._clock.wall()) if len(jar) else ""
+        response = await self._inner(request, cookie)
         lines = response.headers.getall("set-cookie")
         if lines and jar.store(request.url, lines, self._clock.wall()):
             self._jars.touch(request.session)
-        response.request = request
         return response
 
 
-class Fields:
-    """Adds the header fields that every request carries, weakest first: ours, settings, host, request."""
+class _Common(NamedTuple):
+    """What every request to an origin carries, as pairs and as bytes."""
 
-    def __init__(self, inner: Fetch, rules: HostRules) -> None:
+    root: str  # the origin with its slash
+    fields: tuple[tuple[str, str], ...]
+    lines: bytes
+    special: bool  # among them is what a request adds itself
+
+
+class Fields:
+    """Adds the header fields that every request carries, weakest first: ours, settings, host, request.
+
+    The lines of an origin are made once; a request adds its Referer and its cookies to them.
+    """
+
+    def __init__(self, inner: Transport, rules: HostRules) -> None:
         self._inner = inner
         self._rules = rules
-        self._memo: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
+        self._memo: dict[str, _Common] = {}
+        self._seeded: dict[str, _Common] = {}  # an origin may become a seed, it never ceases to be one
 
-    async def __call__(self, request: Request) -> Response:
-        """The exchange, with all fields."""
-        place = urls.origin(request.url)
-        seeded = place in self._rules.seeds  # it may still become one
-        fields = self._memo.get((place, seeded)) or self._common(place, seeded)
-        came_from = referer(request.referer, request.url) if request.referer else ""
+    async def __call__(self, request: Request, cookie: str = "") -> Response:
+        """The exchange, with all fields. Raises FetchError(BAD_REQUEST) for one that is no line."""
+        url = request.url
+        place = urls.origin(url)
+        seeded = place in self._rules.seeds
+        common = (self._seeded if seeded else self._memo).get(place) or self._common(place, seeded)
+        came_from = request.referer
+        if came_from and not _plain(came_from, common.root):
+            came_from = referer(came_from, url)
+        if request.headers or common.special:
+            return await self._inner(request, _merged(common, request, came_from, cookie))
+        lines = common.lines
         if came_from:
-            fields = (*fields, ("Referer", came_from))
-        if request.headers:
-            own = {name.lower() for name, _ in request.headers}
-            fields = (*(field for field in fields if field[0].lower() not in own), *request.headers)
-        return await self._inner(altered(request, headers=fields))
+            lines += field_line("Referer", came_from)
+        if cookie:
+            lines += field_line("Cookie", cookie)
+        return await self._inner(request, lines)
 
-    def _common(self, place: str, seeded: bool) -> tuple[tuple[str, str], ...]:
+    def _common(self, place: str, seeded: bool) -> _Common:
         settings = self._rules.settings
         fields = {
             "user-agent": ("User-Agent", settings.agent()),
@@ -85,10 +104,32 @@ class Fields:
             fields["authorization"] = ("Authorization", basic(auth))
         for name, value in self._rules.fields(place).items():
             fields[name.lower()] = (name, value)
-        if len(self._memo) > 10_000:
-            self._memo.clear()
-        made = self._memo[place, seeded] = tuple(fields.values())
+        memo = self._seeded if seeded else self._memo
+        if len(memo) > 10_000:
+            memo.clear()
+        pairs = tuple(fields.values())
+        special = not _ADDED.isdisjoint(fields)
+        made = memo[place] = _Common(place + "/", pairs, field_lines(pairs, urls.netloc(place)), special)
         return made
+
+
+def _merged(common: _Common, request: Request, came_from: str, cookie: str) -> bytes:
+    """The lines of a request with fields of its own, which replace ours; cookies join those it has itself."""
+    own = {name.lower() for name, _ in request.headers}
+    fields = [field for field in common.fields if field[0].lower() not in own]
+    if came_from and "referer" not in own:
+        fields = [*(field for field in fields if field[0].lower() != "referer"), ("Referer", came_from)]
+    fields += request.headers
+    if cookie:
+        given = [value for name, value in request.headers if name.lower() == "cookie"]
+        fields = [field for field in fields if field[0].lower() != "cookie"]
+        fields.append(("Cookie", "; ".join((*given, cookie))))
+    return field_lines(fields, urls.netloc(common.root))
+
+
+def _plain(came_from: str, root: str) -> bool:
+    """Whether a Referer goes as it is, which is the common case: same origin, not too long, no fragment."""
+    return came_from.startswith(root) and len(came_from) <= MAX_REFERER and "#" not in came_from
 
 
 def basic(auth: str) -> str:
