@@ -31,7 +31,7 @@ class _Checked(msgspec.StructMeta):
         return super().__call__(**_checked(url, **fields))
 
 
-class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, metaclass=_Checked):
+class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False, metaclass=_Checked):
     """One request, as data: what a spider asks for, and what the crawl knows of it.
 
     `Request(url, ...)` takes an absolute URL and makes it canonical; `json`, `form` and `body` exclude each

@@ -84,13 +84,21 @@ class Scope:
 
         One dict lookup for a host seen before, when there are no prefixes and patterns.
         """
+        return self.reaches(host, label) and (self._plain or self._fits(url))
+
+    def reaches(self, host: str, label: str) -> bool:
+        """Whether any URL on a host may belong to a crawl that carries `label`."""
         within = self._memo.get((host, label))
         if within is None:
             within = self._within(host, label)
             if len(self._memo) >= MEMO:
                 self._memo.clear()
             self._memo[host, label] = within
-        return within and (self._plain or self._fits(url))
+        return within
+
+    def accepts_all(self, host: str, label: str) -> bool:
+        """Whether every URL on a host belongs to a crawl that carries `label`."""
+        return self._plain and self.reaches(host, label)
 
     def _within(self, host: str, label: str) -> bool:
         if self._domains:
@@ -118,6 +126,10 @@ def suspicious(
     `repeats`: so many times the same run of path segments in a row (/a/b/a/b/a/b); `segments` and
     `parameters`: more than so many of them. O(length) for a path whose segments differ.
     """
+    if "?" not in url:  # the commonest: what stands before the path is no part of a run, and makes no difference
+        parts = url.split("/")
+        if len(set(parts)) > len(parts) - (repeats - 1) and len(parts) - 3 <= (segments or len(parts)):
+            return False
     path, _, query = url[len(urls.origin(url)) :].partition("?")
     if parameters and query.count("&") >= parameters:
         return True
