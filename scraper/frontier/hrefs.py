@@ -5,14 +5,16 @@ A third of the cost of the rules. What is not plain is "" here, and the rules de
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from .. import url as urls
 
 # Characters that the URL rules leave as they are, in a path and in a query (WHATWG URL 1.3, 4.4). No "%": an escape
-# may be in lower case; no ":", which may end a scheme. A path of them ends where "?" begins a query, or nowhere.
-_PATH = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_./~!$&()*+,;=@"
-_QUERY = _PATH + "?:"
+# may be in lower case; no ":", which may end a scheme; and no segment begins with a dot.
+_CHARACTERS = r"0-9A-Za-z_.~!$&()*+,;=@-"
+_SEGMENT = rf"[{_CHARACTERS.replace('.', '')}][{_CHARACTERS}]*+"
+_PLAIN = re.compile(rf"(?:{_SEGMENT}/)*+(?:{_SEGMENT})?+(?:\?[/?:{_CHARACTERS}]*+)?+").fullmatch
 LONGEST = 512  # characters of an href that is joined here, and remembered
 LONGEST_FOLDER = 4096  # characters; with LONGEST within the length of a URL
 
@@ -40,7 +42,7 @@ def above(path: str) -> dict[str, str]:
 
 def joined(href: str, folders: dict[str, str]) -> str:
     """The canonical URL of a plain href on a page in `folders` (see `above`), "" when it is not plain."""
-    if not href or len(href) > LONGEST:
+    if not 0 < len(href) <= LONGEST:
         return ""
     first = href[0]
     if first == ".":
@@ -53,17 +55,11 @@ def joined(href: str, folders: dict[str, str]) -> str:
         cut = len(start)
     else:
         cut = 0
-        start = folders.get("")
+        start = folders.get("") if first != "?" else None
     if start is None:
         return ""
     path = href[cut:]
-    if path:
-        if path[0] in ".?" or "/." in path:
-            return ""
-        odd = path.strip(_PATH)
-        if odd and (odd[0] != "?" or odd.strip(_QUERY)):
-            return ""
-    return start + path
+    return start + path if _PLAIN(path) else ""
 
 
 def root(href: str) -> str:

@@ -190,7 +190,7 @@ class Sieve:
         duplicates = len(hrefs) - len(others)
         if others:
             pages = [href for href in others if not "#" <= href < "$"]  # of those that begin with "#", none
-            if len(pages) < len(others) and self._knows(of):  # places on the page itself, most links of a long one
+            if len(pages) < len(others) and self._knows(of, folder):  # places on the page itself, most links of a long one
                 duplicates += len(others) - len(pages)
                 others = pages
             duplicates += self._others(others, of, folder, deep, sifted)
@@ -204,7 +204,8 @@ class Sieve:
 
     def _others(self, hrefs: list[str], of: _Links, folder: _Folder, deep: bool, sifted: Sifted) -> int:
         """Judge hrefs that are not known in their folder; gives the number of duplicates."""
-        known, meant, told, met, again = folder.known, folder.meant, self._told, of.met, of.template.again
+        known, meant, above, within = folder.known, folder.meant, folder.above, folder.within
+        told, met, again = self._told, of.met, of.template.again
         left_out: list[Reason] = []
         candidates = Group(of.template, [], [])
         doubtful = Group(of.template, [], [], _doubt(deep))
@@ -219,7 +220,16 @@ class Sieve:
                     continue
             found = meant.get(href)
             if found is None:
-                found = self._found(href, of, folder)
+                url = rules.joined(href, above)
+                if url.startswith(within):  # the commonest of those that are met for the first time
+                    mark = of.mark(url)
+                    if mark in told and not again:
+                        duplicates += 1
+                        known.add(href)
+                        continue
+                    found = meant[href] = (url, mark)
+                else:
+                    found = self._found(href, url, of, folder)
             if type(found) is not tuple:
                 left_out.append(found)
                 continue
@@ -243,21 +253,19 @@ class Sieve:
         sifted.groups += [group for group in (candidates, doubtful) if group.marks]
         return duplicates
 
-    def _found(self, href: str, of: _Links, folder: _Folder) -> Reason | Found:
-        """What an href means, or why it is left out for good; remembered when that holds for its folder."""
+    def _found(self, href: str, url: str, of: _Links, folder: _Folder) -> Reason | Found:
+        """What an href (joined to `url`, or "") means, or why it is left out for good; both remembered."""
         lasting = True
         found: Reason | Found = OUT_OF_SCOPE
-        url = rules.joined(href, folder.above)
         if not url and not self._foreign(href, of.label):
             lasting = rules.same_in_folder(href)
             try:
                 url = of.canonical(href)
             except urls.BadURL as error:
                 found = error.reason
-        if url:
-            if url.startswith(folder.within) or self._scope.accepts(url, urls.netloc(url), of.label):
-                found = (url, of.mark(url))
-        if lasting:
+        if url and self._scope.accepts(url, urls.netloc(url), of.label):
+            found = (url, of.mark(url))
+        if lasting:  # on every page of the folder
             folder.meant[href] = found
         return found
 
@@ -266,9 +274,12 @@ class Sieve:
         root = rules.root(href) if len(href) <= LONGEST_FOREIGN else ""
         return bool(root) and not self._scope.reaches(urls.netloc(root), label)
 
-    def _knows(self, of: _Links) -> bool:
+    def _knows(self, of: _Links, folder: _Folder) -> bool:
         """Whether the page itself is known."""
         url = of.base
+        name = url[len(folder.above.get("", url)) :]
+        if name in folder.known and ":" not in name:  # as other pages of the folder have linked to it
+            return True
         if not url or of.template.again or of.mark(url) not in self._told:
             return False
         return self._scope.accepts(url, urls.netloc(url), of.label)
