@@ -55,7 +55,8 @@ class Sifted(msgspec.Struct, array_like=True, gc=False):
 
     def drop(self, reason: Reason, number: int) -> None:
         """So many more were left out."""
-        self.drops[reason] = self.drops.get(reason, 0) + number
+        if number:
+            self.drops[reason] = self.drops.get(reason, 0) + number
 
 
 class _Folder:
@@ -136,33 +137,41 @@ class Sieve:
     def steps(self, page: Request, links: Iterable[Request | Follow], sifted: Sifted) -> Iterator[None]:
         """The same in steps of about SLICE links, into `sifted`, which is whole when they have ended."""
         met: set[int] = set()
-        left = self._max_links
         deep = 0 < self._max_depth <= page.depth
         done = 0
+        for part in self._parts(page, links, met, sifted):
+            if isinstance(part, Request):
+                self._request(part, page.scope, met, deep, sifted)
+                done += 1
+            else:
+                self._hrefs(*part, deep, sifted)
+                done += len(part[0])
+            if done >= SLICE:
+                done = 0
+                yield
+
+    def _parts(
+        self, page: Request, links: Iterable[Request | Follow], met: set[int], sifted: Sifted
+    ) -> Iterator[Request | tuple[list[str], _Links]]:
+        """What is looked at in one go."""
+        left = self._max_links
         for link in links:
-            number = len(link) if isinstance(link, Follow) else 1
-            if number > left:
-                sifted.drop(Reason.TOO_MANY_LINKS, number - left)
+            given = len(link) if isinstance(link, Follow) else 1
+            number = min(given, left)
+            left -= number
+            sifted.drop(Reason.TOO_MANY_LINKS, given - number)
             if isinstance(link, Follow):
-                if link.refused:
-                    sifted.drop(Reason.NOFOLLOW, link.refused)
+                sifted.drop(Reason.NOFOLLOW, link.refused)
                 try:
                     of = _Links(page, link, met)
                 except urls.BadURL as error:
-                    sifted.drop(error.reason, min(number, left))
+                    sifted.drop(error.reason, number)
                     continue
-                for start in range(0, min(number, left), SLICE):
-                    hrefs = link.hrefs[start : min(start + SLICE, left)]
-                    self._hrefs(hrefs, of, deep, sifted)
-                    done += len(hrefs)
-                    if done >= SLICE:
-                        done = 0
-                        yield
+                for start in range(0, number, SLICE):
+                    yield link.hrefs[start : min(start + SLICE, number)], of
                 met |= of.met
-            elif left:
-                self._request(link, page.scope, met, deep, sifted)
-                done += 1
-            left = max(0, left - number)
+            elif number:
+                yield link
 
     def _request(self, link: Request, label: str, met: set[int], deep: bool, sifted: Sifted) -> None:
         """One that a spider has made itself."""
@@ -189,69 +198,70 @@ class Sieve:
         others = [href for href in hrefs if href not in known]
         duplicates = len(hrefs) - len(others)
         if others:
-            pages = [href for href in others if not "#" <= href < "$"]  # of those that begin with "#", none
-            if len(pages) < len(others) and self._knows(of, folder):  # places on the page itself, most links of a long one
-                duplicates += len(others) - len(pages)
+            pages = [href for href in others if not "#" <= href < "$"]  # not those that begin with "#"
+            if len(pages) < len(others) and self._knows(of, folder):
+                duplicates += len(others) - len(pages)  # places on the page itself, most links of a long one
                 others = pages
-            duplicates += self._others(others, of, folder, deep, sifted)
-        if duplicates:
-            sifted.drop(DUPLICATE, duplicates)
+            if found := self._others(others, of, folder, sifted):
+                self._candidates(found, of, deep, sifted)
+        sifted.drop(DUPLICATE, duplicates)
         if of.kind:
             self._memo_size += folder.size - size
             while self._memo_size > MEMO_SIZE:
                 _, oldest = self._memo.popitem(last=False)
                 self._memo_size -= oldest.size
 
-    def _others(self, hrefs: list[str], of: _Links, folder: _Folder, deep: bool, sifted: Sifted) -> int:
-        """Judge hrefs that are not known in their folder; gives the number of duplicates."""
+    def _others(self, hrefs: list[str], of: _Links, folder: _Folder, sifted: Sifted) -> list[Found]:
+        """What hrefs mean that are not known in their folder; those that turn out to be known are counted."""
         known, meant, above, within = folder.known, folder.meant, folder.above, folder.within
-        told, met, again = self._told, of.met, of.template.again
+        told, again = self._told, of.template.again
+        left: list[Found] = []
         left_out: list[Reason] = []
-        candidates = Group(of.template, [], [])
-        doubtful = Group(of.template, [], [], _doubt(deep))
-        duplicates = 0
         for href in hrefs:
             cut = href.find("#")
             if cut > 0 and href[cut - 1] > " ":  # a space there is stripped at the end, and escaped before "#"
                 place, href = href, href[:cut]
                 if href in known:
-                    known.add(place)
-                    duplicates += 1
+                    if len(place) <= rules.LONGEST:
+                        known.add(place)
                     continue
             found = meant.get(href)
             if found is None:
                 url = rules.joined(href, above)
-                if url.startswith(within):  # the commonest of those that are met for the first time
-                    mark = of.mark(url)
-                    if mark in told and not again:
-                        duplicates += 1
-                        known.add(href)
-                        continue
-                    found = meant[href] = (url, mark)
+                if url.startswith(within):
+                    found = meant[href] = (url, of.mark(url))
                 else:
                     found = self._found(href, url, of, folder)
-            if type(found) is not tuple:
+            if not isinstance(found, tuple):
                 left_out.append(found)
-                continue
-            url, mark = found
-            if mark in told and not again:
-                duplicates += 1
-                if meant.pop(href, None) is not None:
-                    known.add(href)
-            elif mark in met:
-                duplicates += 1
-            else:
-                group = candidates
-                if self._doubtful(url, deep):
-                    group = doubtful
-                else:
-                    met.add(mark)
-                group.urls.append(url)
-                group.marks.append(mark)
+            elif again or found[1] not in told:
+                left.append(found)
+            elif meant.pop(href, None) is not None:
+                known.add(href)
         for reason in left_out:
             sifted.drop(reason, 1)
+        sifted.drop(DUPLICATE, len(hrefs) - len(left) - len(left_out))
+        return left
+
+    def _candidates(self, left: list[Found], of: _Links, deep: bool, sifted: Sifted) -> None:
+        """Those that were not met on this page before are handed on, also those that are doubtful."""
+        met = of.met
+        candidates = Group(of.template, [], [])
+        doubtful = Group(of.template, [], [], _doubt(deep))
+        duplicates = 0
+        for url, mark in left:
+            if mark in met:
+                duplicates += 1
+                continue
+            group = candidates
+            if self._doubtful(url, deep):
+                group = doubtful
+            else:
+                met.add(mark)
+            group.urls.append(url)
+            group.marks.append(mark)
+        sifted.drop(DUPLICATE, duplicates)
         sifted.groups += [group for group in (candidates, doubtful) if group.marks]
-        return duplicates
 
     def _found(self, href: str, url: str, of: _Links, folder: _Folder) -> Reason | Found:
         """What an href (joined to `url`, or "") means, or why it is left out for good; both remembered."""
