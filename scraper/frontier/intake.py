@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from ..reasons import Reason
 from ..request import Request, altered
 from ..response import Follow
@@ -66,7 +64,7 @@ class Intake:
                 self._leave_out(group.reason, found, fresh, page)
             elif fresh:
                 template = altered(group.template, **_of(page))
-                requests += [replace(template, url=url) for url in found]
+                requests += [altered(template, url=url) for url in found]
                 marks += fresh
         return requests, marks
 

@@ -10,7 +10,7 @@ its candidates were taken hides them from no other.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 import msgspec
 from url import URL
@@ -84,12 +84,13 @@ class _Links:
     `base` is canonical, or "" when it cannot be; `kind` "" for links of which nothing is remembered.
     """
 
-    __slots__ = ("_parsed", "base", "kind", "label", "met", "template")
+    __slots__ = ("_parsed", "base", "kind", "label", "mark", "met", "template")
 
     def __init__(self, page: Request, follow: Follow, met: set[int]) -> None:
         self.template = template = follow.template
         self.label = page.scope
         self.met = set() if template.again else met  # one that is asked for again is asked for once here
+        self.mark = _marking(template)  # gives the fingerprint of the request for a URL
         self.base = page.url
         self._parsed: URL | None = None
         if follow.base != page.url:
@@ -107,12 +108,16 @@ class _Links:
             self._parsed = urls.parse(self.base)
         return urls.canonical(href, self._parsed)
 
-    def mark(self, url: str) -> int:
-        """The fingerprint of the request for a URL."""
-        template = self.template
-        if template.key:
-            return template.fingerprint
-        return urls.fingerprint(url, template.method, template.body, template.session)
+
+def _marking(template: Request) -> Callable[[str], int]:
+    """What gives the fingerprint of the request for a URL."""
+    if template.key:
+        mark = template.fingerprint
+        return lambda url: mark
+    method, body, session = template.method, template.body, template.session
+    if method == "GET" and body is None and not session:
+        return urls.fingerprint
+    return lambda url: urls.fingerprint(url, method, body, session)
 
 
 class Sieve:
@@ -214,7 +219,8 @@ class Sieve:
     def _others(self, hrefs: list[str], of: _Links, folder: _Folder, sifted: Sifted) -> list[Found]:
         """What hrefs mean that are not known in their folder; those that turn out to be known are counted."""
         known, meant, above, within = folder.known, folder.meant, folder.above, folder.within
-        told, again = self._told, of.template.again
+        told, again, mark = self._told, of.template.again, of.mark
+        joined = rules.joined
         left: list[Found] = []
         left_out: list[Reason] = []
         for href in hrefs:
@@ -227,9 +233,9 @@ class Sieve:
                     continue
             found = meant.get(href)
             if found is None:
-                url = rules.joined(href, above)
+                url = joined(href, above)
                 if url.startswith(within):
-                    found = meant[href] = (url, of.mark(url))
+                    found = meant[href] = (url, mark(url))
                 else:
                     found = self._found(href, url, of, folder)
             if not isinstance(found, tuple):
@@ -238,8 +244,8 @@ class Sieve:
                 left.append(found)
             elif meant.pop(href, None) is not None:
                 known.add(href)
-        for reason in left_out:
-            sifted.drop(reason, 1)
+        for reason in set(left_out):
+            sifted.drop(reason, left_out.count(reason))
         sifted.drop(DUPLICATE, len(hrefs) - len(left) - len(left_out))
         return left
 
