@@ -31,7 +31,7 @@ class _Checked(msgspec.StructMeta):
         return super().__call__(**_checked(url, **fields))
 
 
-class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, metaclass=_Checked):
+class Request(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False, metaclass=_Checked):
     """One request, as data: what a spider asks for, and what the crawl knows of it.
 
     `Request(url, ...)` takes an absolute URL and makes it canonical; `json`, `form` and `body` exclude each
@@ -124,9 +124,8 @@ def raw(**fields: Any) -> Request:
     return made
 
 
-def altered(request: Request, **changes: Any) -> Request:
-    """A request with fields changed that are known to be right: the engine's own way."""
-    return msgspec.structs.replace(request, **changes)
+# A request with fields changed that are known to be right: the engine's own way, a third of the cost of `replace`.
+altered = msgspec.structs.replace
 
 
 def _checked(

@@ -23,6 +23,7 @@ MAX_LENGTH = 8192  # characters, like the request line limit of common servers (
 
 _STRIPPED = "".join(map(chr, range(33)))  # C0 controls and space, at both ends
 _DELETED = dict.fromkeys(map(ord, "\t\n\r"))  # anywhere
+_BLAKE = blake2b(digest_size=8)
 _LOWER_ESCAPE = re.compile(r"%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f])")
 
 
@@ -121,7 +122,9 @@ def fingerprint(url: str, method: str = "GET", body: bytes | None = None, sessio
 
 def digest(data: bytes) -> int:
     """64 signed bits of blake2b, as SQLite and Redis store them."""
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little", signed=True)
+    blake = _BLAKE.copy()  # half the cost of a new one
+    blake.update(data)
+    return int.from_bytes(blake.digest(), "little", signed=True)
 
 
 def printable(url: str) -> str:

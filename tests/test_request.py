@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import msgspec
@@ -255,3 +256,7 @@ def test_what_is_replaced_is_checked_like_what_is_new() -> None:
             made.replace(headers=wrong)
     with pytest.raises(BadURL):
         made.replace(url="junk")
+
+
+def test_the_garbage_collector_does_not_look_at_requests() -> None:
+    assert not gc.is_tracked(Request("http://h/", cb_kwargs={"a": [1]}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -147,6 +148,13 @@ def test_a_printable_url_has_neither_credentials_nor_control_characters() -> Non
 def test_a_fingerprint_is_the_same_in_every_process_and_fits_64_signed_bits() -> None:
     assert urls.fingerprint("http://h/") == urls.digest(b"http://h/") == -5754991027498423990
     assert all(-(2**63) <= urls.fingerprint(f"http://h/{n}") < 2**63 for n in range(1000))
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4))
+def test_a_digest_depends_on_nothing_but_its_data(several: list[bytes]) -> None:
+    for data in several:
+        plain = blake2b(data, digest_size=8).digest()
+        assert urls.digest(data) == int.from_bytes(plain, "little", signed=True)
 
 
 def test_method_body_and_session_are_part_of_a_fingerprint() -> None:

@@ -84,13 +84,21 @@ class Scope:
 
         One dict lookup for a host seen before, when there are no prefixes and patterns.
         """
+        return self.reaches(host, label) and (self._plain or self._fits(url))
+
+    def reaches(self, host: str, label: str) -> bool:
+        """Whether any URL on a host may belong to a crawl that carries `label`."""
         within = self._memo.get((host, label))
         if within is None:
             within = self._within(host, label)
             if len(self._memo) >= MEMO:
                 self._memo.clear()
             self._memo[host, label] = within
-        return within and (self._plain or self._fits(url))
+        return within
+
+    def accepts_all(self, host: str, label: str) -> bool:
+        """Whether every URL on a host belongs to a crawl that carries `label`."""
+        return self._plain and self.reaches(host, label)
 
     def _within(self, host: str, label: str) -> bool:
         if self._domains:
@@ -118,18 +126,25 @@ def suspicious(
     `repeats`: so many times the same run of path segments in a row (/a/b/a/b/a/b); `segments` and
     `parameters`: more than so many of them. O(length) for a path whose segments differ.
     """
-    path, _, query = url[len(urls.origin(url)) :].partition("?")
+    path, _, query = url.partition("?")
     if parameters and query.count("&") >= parameters:
         return True
-    parts = path.split("/")[1:]
-    if segments and len(parts) > segments:
+    parts = path.split("/")  # scheme, nothing and host before the path
+    if segments and len(parts) - 3 > segments:
         return True
-    return repeats > 1 and len(parts) >= repeats and _repeated(parts, repeats)
+    if repeats < 2 or _differ(parts, repeats):
+        return False
+    return _repeated(parts[3:], repeats)
+
+
+def _differ(parts: list[str], times: int) -> bool:
+    """Whether there are too few equal parts for a run that stands `times` in a row; more parts change nothing."""
+    return len(set(parts)) > len(parts) - (times - 1)
 
 
 def _repeated(parts: list[str], times: int) -> bool:
     """Whether a run of parts stands `times` in a row: part i equals part i + n for n * (times - 1) i's."""
-    if len(set(parts)) > len(parts) - (times - 1):
+    if _differ(parts, times):
         return False
     for run in range(1, min(len(parts) // times, LONGEST_RUN) + 1):
         needed = run * (times - 1)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scraper import url as urls
-from scraper.frontier import intake as intakes
+from scraper.frontier import sieve as sieves
 from scraper.frontier.intake import Intake
 from scraper.frontier.scope import Scope, suspicious
 from scraper.reasons import Reason
@@ -54,7 +54,7 @@ def plainly(crawl: Crawl, page: Request, base: str, hrefs: list[str], drops: Cou
             drops[Reason.OUT_OF_SCOPE] += 1
         elif urls.fingerprint(url) in crawl.seen:
             drops[Reason.DUPLICATE] += 1
-        elif crawl.intake._max_depth and depth > crawl.intake._max_depth:
+        elif crawl.intake.sieve._max_depth and depth > crawl.intake.sieve._max_depth:
             drops[Reason.TOO_DEEP] += 1
         elif suspicious(url):
             drops[Reason.OUT_OF_SCOPE] += 1
@@ -114,7 +114,7 @@ def test_the_memo_changes_nothing(visits: list[Any], max_depth: int, small: bool
     scope = Scope("host", deny=("y",))
     crawl, plain = Crawl(scope, max_depth=max_depth), Crawl(scope, max_depth=max_depth)
     drops: Counter[Reason] = Counter()
-    size, intakes.MEMO_SIZE = intakes.MEMO_SIZE, 3 if small else intakes.MEMO_SIZE
+    size, sieves.MEMO_SIZE = sieves.MEMO_SIZE, 3 if small else sieves.MEMO_SIZE
     try:
         for base, hrefs, depth, label in visits:
             page = PAGE.replace(depth=depth, scope=label)
@@ -122,7 +122,7 @@ def test_the_memo_changes_nothing(visits: list[Any], max_depth: int, small: bool
             assert got == plainly(plain, page, base, hrefs, drops)
             assert +crawl.intake.drops == drops
     finally:
-        intakes.MEMO_SIZE = size
+        sieves.MEMO_SIZE = size
 
 
 def test_a_link_carries_its_page_and_nothing_of_an_earlier_life() -> None:
@@ -222,11 +222,11 @@ def test_what_depends_on_the_page_is_not_remembered_for_its_folder(href: str) ->
 
 
 def test_the_memo_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intakes, "MEMO_SIZE", 100)
+    monkeypatch.setattr(sieves, "MEMO_SIZE", 100)
     crawl = Crawl()
     for number in range(1000):
         crawl.follow("?own", f"p{number}", base=f"http://a.example/f{number}/")
-    assert sum(1 + len(memo) for memo in crawl.intake._memo.values()) < 110
+    assert sum(folder.size for folder in crawl.intake.sieve._memo.values()) <= 100
 
 
 def test_seeds_open_their_scope_and_are_taken_once() -> None:

@@ -89,6 +89,13 @@ def test_listed_domains_hold_with_their_subdomains_wherever_the_seed_was(url: st
     assert accepts(scope, "http://elsewhere.org/", url) is within
 
 
+def test_a_host_is_told_apart_from_what_is_accepted_on_it() -> None:
+    scope, narrow = Scope("host"), Scope("host", deny=("secret",))
+    assert [scope.reaches("a.org", "a.org"), scope.accepts_all("a.org", "a.org")] == [True, True]
+    assert [narrow.reaches("a.org", "a.org"), narrow.accepts_all("a.org", "a.org")] == [True, False]
+    assert [scope.reaches("b.org", "a.org"), scope.accepts_all("b.org", "a.org")] == [False, False]
+
+
 def test_prefixes_and_patterns_narrow_the_scope() -> None:
     scope = Scope(prefixes=("/docs/", "/über"), allow=(r"\.html$", r"/$"), deny=("secret",))
     seed = "http://h.example/"
@@ -166,8 +173,9 @@ def test_every_trap_rule_can_be_switched_off() -> None:
     assert suspicious("http://h/a/a", repeats=2)
 
 
-@given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(2, 4))
-def test_repetition_is_found_as_its_definition_says(parts: list[str], times: int) -> None:
+@pytest.mark.parametrize("query", ["", "?q"])
+@given(parts=st.lists(st.sampled_from("abc"), max_size=12), times=st.integers(2, 4))
+def test_repetition_is_found_as_its_definition_says(query: str, parts: list[str], times: int) -> None:
     text = "".join(parts)
     repeated = any(text[i:j] * times in text for i in range(12) for j in range(i + 1, 13) if text[i:j])
-    assert suspicious("http://h/" + "/".join(parts), repeats=times) is repeated
+    assert suspicious("http://h/" + "/".join(parts) + query, repeats=times) is repeated
