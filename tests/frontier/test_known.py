@@ -1,4 +1,4 @@
-"""What is kept of hosts: all of it while something is under way, little afterwards; nothing that matters is lost."""
+"""What is kept of hosts: all while something is under way, little afterwards; nothing that matters is lost."""
 
 from __future__ import annotations
 
