@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from .clock import Clock
 from .fetch.cookies import Jars
 from .frontier.gate import Gate
@@ -58,21 +60,22 @@ class Handover:
     def seeded(self, request: Request) -> None:
         """The spider itself names this address: its host may be private, its origin gets the credentials."""
         place = origin(request.url)
-        if place not in self._rules.seeds:
-            self._rules.seeds.add(place)
+        if place not in self._origins:
             self._origins[place] = request.host
+            self._rules.seed(place)
             self._trust(request.host)
 
     def restore(self, recovered: Recovered) -> None:
         """Go on where an earlier process was at its last commit."""
         facts = recovered.facts
         now, wall = self._clock.monotonic(), self._clock.wall()
-        self._gate.reopen(facts.get("host", {}), facts.get("robots", {}), recovered.sent, now, wall)
+        crawl = facts.get("crawl", {})
+        hosts, robots, others = facts.get("host", {}), facts.get("robots", {}), crawl.get("others")
+        self._gate.reopen(hosts, robots, recovered.sent, now, wall, others=others)
         self._jars.restore(facts.get("cookies", {}))
         for place, host in facts.get("seed", {}).items():
-            self._rules.seeds.add(place)
+            self._rules.seed(place)
             self._trust(host)
-        crawl = facts.get("crawl", {})
         if "limits" in crawl:
             begun, items, self.seeds = crawl["limits"]
             self.begun = self.seeds
@@ -92,6 +95,8 @@ class Handover:
         }
         if self._limits.over:
             crawl["over"] = self._limits.over
+        if self._gate.others.hosts:
+            crawl["others"] = msgspec.to_builtins(self._gate.others)
         if self._stats.failed != self._failed:
             self._failed = self._stats.failed
             crawl["causes"] = self._stats.kept_causes()

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -289,13 +289,40 @@ def from_pairs(pairs: Iterable[str], option: str = "-s") -> Layer:
     return option, found
 
 
+MOST_HOSTS = 10_000
+WILDCARDS = frozenset("*?[")
+
+
+def _secret(headers: Mapping[str, str] | None) -> bool:
+    return any(name.lower() in SECRET for name in headers or ())
+
+
 class HostRules:
-    """The settings of one host: the general ones, overridden by the patterns of `hosts` in their order."""
+    """The settings of one host: the general ones, overridden by the patterns of `hosts` in their order.
+
+    Hosts that no pattern fits share one value; O(patterns with wildcards) for a host that is new here.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.seeds: set[str] = set()  # origins that the general `auth` is for
-        self._memo: dict[str, HostSettings] = {}
+        self._memo: dict[str, HostSettings] = {}  # the first to come is the first to go
+        self._secret = bool(settings.auth) or _secret(settings.headers)
+        self._secret = self._secret or any(rule.auth or _secret(rule.headers) for rule in settings.hosts.values())
+        self._wild: list[tuple[int, str]] = []
+        self._exact: dict[str, int] = {}
+        self._rules = list(settings.hosts.values())
+        for number, pattern in enumerate(settings.hosts):
+            if WILDCARDS.isdisjoint(pattern):
+                self._exact[pattern] = number
+            else:
+                self._wild.append((number, pattern))
+        self._plain = self._merged(())
+
+    def seed(self, place: str) -> None:
+        """A seed is of this origin; not kept where there are no credentials that could go there."""
+        if self._secret:
+            self.seeds.add(place)
 
     def credentials(self, place: str) -> str:
         """`user:password` for an origin, "" for none: over http only where it was seeded."""
@@ -313,12 +340,20 @@ class HostRules:
     def __getitem__(self, host: str) -> HostSettings:
         found = self._memo.get(host)
         if found is None:
-            if len(self._memo) > 10_000:
-                self._memo.clear()
+            if not self._rules:
+                return self._plain
             found = self._memo[host] = self._resolve(host)
+            if len(self._memo) > MOST_HOSTS:
+                del self._memo[next(iter(self._memo))]
         return found
 
     def _resolve(self, host: str) -> HostSettings:
+        names = {host, hostname(host)}
+        fit = {self._exact[name] for name in names if name in self._exact}
+        fit |= {number for number, pattern in self._wild if any(fnmatchcase(name, pattern) for name in names)}
+        return self._merged([self._rules[number] for number in sorted(fit)]) if fit else self._plain
+
+    def _merged(self, overrides: Sequence[HostSettings]) -> HostSettings:
         plain = self.settings
         values: dict[str, Any] = {
             "delay": plain.delay,
@@ -328,9 +363,7 @@ class HostRules:
             "proxy": plain.proxy or None,
             "verify": plain.verify,
         }
-        for pattern, override in plain.hosts.items():
-            if not (fnmatchcase(host, pattern) or fnmatchcase(hostname(host), pattern)):
-                continue
+        for override in overrides:
             for name in HostSettings.__struct_fields__:
                 value = getattr(override, name)
                 if value is not None:

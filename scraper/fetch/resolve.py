@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -18,17 +20,51 @@ from ..errors import FetchError
 from ..reasons import Reason
 from .guard import Guard, literal
 
-__all__ = ["GuardedResolver", "literal"]
+__all__ = ["GuardedResolver", "Names", "literal"]
 
 TTL = 60.0  # seconds an answer is used
 NEGATIVE_TTL = 5.0  # seconds a failure is repeated without asking again
 HOSTS = 4096  # answers kept
+THREADS = 64  # questions to the system at once
 PER_FAMILY = 8  # addresses kept of each family: nobody tries two hundred
 
 _NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}  # Windows has but one
 
 Key = tuple[str, int, int]  # host, port, family
 Answer = tuple[ResolveResult, ...] | str  # addresses, or why there are none
+
+
+class Names(AbstractResolver):
+    """The system's resolver, in threads of its own.
+
+    A name that nobody answers for holds its thread for many seconds. The loop's own few threads, which write the
+    outputs too, would soon be full of such. `look` is getaddrinfo; the threads are made as they are needed.
+    """
+
+    def __init__(self, look: Callable[..., Sequence[Any]] = socket.getaddrinfo, *, threads: int = THREADS) -> None:
+        self._look = look
+        self._threads = ThreadPoolExecutor(threads, "dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """All addresses of a name. Raises OSError."""
+        loop, flags = asyncio.get_running_loop(), socket.AI_ADDRCONFIG
+        found = await loop.run_in_executor(
+            self._threads, self._look, host, port, family, socket.SOCK_STREAM, 0, flags
+        )
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host, host=address[0], port=address[1], family=kind, proto=protocol, flags=numeric
+            )
+            for kind, _, protocol, _, address in found
+            if not (kind == socket.AF_INET6 and len(address) < 4)  # Python without IPv6: an address of bytes
+        ]
+
+    async def close(self) -> None:
+        """Wait for no answer any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class GuardedResolver(AbstractResolver):

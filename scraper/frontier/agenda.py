@@ -24,7 +24,8 @@ class Agenda:
         """
         place = self.places.get(host)
         if place is None:
-            due = max(due, now)
+            if due < now:
+                due = now
         elif due <= place[0]:
             return
         self._number += 1
@@ -40,12 +41,19 @@ class Agenda:
 
     def pop(self, now: float) -> Host | None:
         """The host that has been due longest, taken off; None when none is due."""
-        due = self.first()
-        if due is None or due > now:
-            return None
-        host = heappop(self._heap)[2]
-        del self.places[host]
-        return host
+        heap, places = self._heap, self.places
+        while heap:
+            place = heap[0]
+            host = place[2]
+            if places.get(host) is not place:
+                heappop(heap)
+            elif place[0] > now:
+                return None
+            else:
+                heappop(heap)
+                del places[host]
+                return host
+        return None
 
     def first(self) -> float | None:
         """When the next host is due; None when there is none."""

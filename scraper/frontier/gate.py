@@ -6,6 +6,8 @@ admission, and only while it has work and a free place. Times are monotonic seco
 - The delay runs from departure to departure; a host with a delay has at most one request between admission
   and its headers being out, so the next is admitted when the delay after the last departure is over.
 - One permit, one send. A place is given back when the body has been read, or the send has failed.
+- A host has one place until it has answered, and again after a connection that failed: what does not answer
+  holds one place of the crawl, not all that a host may have.
 - A resting host (429, 503, breaker) gets nothing. What was admitted before a rest began or a crawl delay was
   learned is refused at departure.
 - Hosts are served in the order in which they became due.
@@ -18,55 +20,59 @@ from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-import msgspec
-
 from ..reasons import Reason
-from ..request import Request
+from ..request import Request, altered, raw
 from ..settings import HostRules
-from ..url import netloc, origin
+from ..url import origin
 from .agenda import Agenda
-from .host import Host, Kept, Permit, Proof, Waiter
+from .host import Host, Permit, Proof, Waiter
+from .known import Known, Others
+from .lanes import COUNTED, rank
 from .limits import Limits
-from .robots import LIFETIME, Robots
+from .robots import Robots
 
 Refusal = tuple[Request, Reason]
 # Seconds added to a delay, because a server may take the first of two requests up later than the second: most
 # of all one on a new connection, which it has to accept first (measured on a busy machine: 8 ms).
 MARGIN = 0.002
 NEW_CONNECTION = 0.010
+PLAIN = rank(raw(url=""))  # of a new request without a priority: plus its depth
 
 
 class Gate:
     """Paces every request of the crawl: pages, robots.txt, redirect hops, retries, a callback's fetches."""
 
-    def __init__(self, rules: HostRules, limits: Limits) -> None:
-        self.hosts: dict[str, Host] = {}
+    def __init__(self, rules: HostRules, limits: Limits, known: Known | None = None) -> None:
         self.needs: list[str] = []  # origins whose robots.txt must be fetched
         self.queued = 0
         self.out = 0
-        self._rules = rules
+        self.known = Known(rules) if known is None else known
+        self.hosts = self.known.active  # those that something is under way for
         self._settings = rules.settings
+        self._most = rules.settings.concurrency
+        self._most_pages = rules.settings.max_pages_per_host
         self._limits = limits
-        self._robots: dict[str, tuple[Robots | None, float]] = {}  # origin -> rules or unreachable, until when
         self._pages = Agenda()  # hosts with requests to admit
         self._urgent = Agenda()  # hosts that a task waits for
         self._number = 0
         self._last = False  # the last place under `max_pages` is taken
-        self._opened: float | None = None  # when a process goes on with the crawl of an earlier one
-        self._changed: set[Host] = set()  # since `changes` was asked for
-        self._learned: set[str] = set()  # origins, likewise
 
     # -- what comes in ------------------------------------------------------------------------------
 
     def hold(self, host: str, requests: Sequence[Request], now: float) -> None:
         """Take over requests of one host; with `max_pages` used up only those that hold a place already."""
         state = self.host(host)
-        if self._limits.pages_left == 0:
+        if self._limits.full:
             requests = [request for request in requests if request.counted]
+        number, queue = self._number, state.queue
         for request in requests:
-            self._push(state, request)
+            number += 1
+            order = rank(request) if request.counted or request.priority else PLAIN + request.depth
+            heappush(queue, (order, number, request))
+        self._number = number
         self.queued += len(requests)
-        self._schedule(state, now)
+        if state not in self._pages.places:
+            self._schedule(state, now)
 
     def back(self, request: Request, now: float) -> None:
         """Take back a request that was admitted and not sent."""
@@ -87,20 +93,8 @@ class Gate:
             self._schedule(state, now)
 
     def host(self, name: str) -> Host:
-        """The state of a host, made when it is first heard of."""
-        state = self.hosts.get(name)
-        if state is None:
-            rule = self._rules[name]
-            state = Host(name, rule.delay or 0.0, rule.per_host or 1, bool(rule.robots))
-            if self._opened is not None:
-                state.next_at = self._opened + state.delay
-            self.hosts[name] = state
-        return state
-
-    def _push(self, state: Host, request: Request) -> None:
-        self._number += 1
-        entry = (not request.counted, -request.priority, request.depth, self._number, request)
-        heappush(state.queue, entry)
+        """The state of a host, as it was when it was last heard of."""
+        return self.hosts.get(name) or self.known.meet(name)
 
     # -- what goes out ------------------------------------------------------------------------------
 
@@ -109,7 +103,7 @@ class Gate:
 
         Tasks that wait go first; with `pages` false only they are served.
         """
-        if self.out >= self._settings.concurrency:
+        if self.out >= self._most:
             return None
         while self._urgent.places and (state := self._urgent.pop(now)) is not None:
             permit = self._serve(state, now)
@@ -118,35 +112,41 @@ class Gate:
                 return permit
         while pages and (state := self._pages.pop(now)) is not None:
             decided = self._decide(state, now)
-            self._schedule(state, now)
             if decided is not None:
                 return decided
         return None
 
     def _decide(self, state: Host, now: float) -> Permit | Refusal | None:
-        """Admit or refuse the first request of a host that is due and has a free place."""
-        request = state.queue[0][-1]
+        """Admit or refuse the first request of a host that is due and has a free place, taken off the agenda."""
+        request = state.queue[0][2]
         reason = self._refusal(state, request, now)
-        if reason is None:
-            if state.parked:
-                return None
-            if not request.counted:
-                self._limits.reserve()
-                state.pages += 1
-                request = request.replace(counted=True)
+        if reason is None and state.parked:
+            self._schedule(state, now)
+            return None
         heappop(state.queue)
         self.queued -= 1
         if reason is not None:
+            self._schedule(state, now)
             return request, reason
-        if self._limits.pages_left == 0 and not self._last:
+        limits = self._limits
+        if not request.counted:
+            limits.reserve()
+            state.pages += 1
+            request = altered(request, counted=True)
+        if limits.most and limits.full and not self._last:
             self._let_go(now)
-        return self._admit(state, request, None)
+        permit = self._admit(state, request, None)
+        if state.waiters:
+            self._schedule(state, now)
+        elif state.queue and not state.delay and state.out < state.places:  # with a delay it is when this is out
+            self._pages.put(state, now, now)
+        return permit
 
     def _let_go(self, now: float) -> None:
         """`max_pages` are taken: what has no place must not keep retries and redirects out. O(queued), once."""
         self._last = True
         for state in self.hosts.values():
-            state.queue = [entry for entry in state.queue if not entry[0]]
+            state.queue = [entry for entry in state.queue if entry[0] < COUNTED]
             heapify(state.queue)
             self._schedule(state, now)
         self.queued = sum(len(state.queue) for state in self.hosts.values())
@@ -154,31 +154,29 @@ class Gate:
     def _refusal(self, state: Host, request: Request, now: float) -> Reason | None:
         if state.down:
             return Reason.HOST_DOWN
-        most = self._settings.max_pages_per_host
-        if most and state.pages >= most and not request.counted:
+        if self._most_pages and state.pages >= self._most_pages and not request.counted:
             return Reason.HOST_LIMIT
-        return self._robots_refusal(state, request, now)
+        return self._robots_refusal(state, request.url, now) if state.robots else None
 
-    def _robots_refusal(self, state: Host, request: Request, now: float) -> Reason | None:
-        """Why robots.txt forbids a request; parks the host while its rules are not known."""
-        if not state.robots:
+    def _robots_refusal(self, state: Host, url: str, now: float) -> Reason | None:
+        """Why robots.txt forbids a URL; parks the host while its rules are not known."""
+        if not url.startswith(state.prefix):
+            self.known.turn(state, origin(url))
+        if state.until <= now:
+            state.parked = origin(url)
+            self.needs.append(state.parked)  # once: a parked host comes here again when the rules are learned
             return None
-        place = origin(request.url)
-        rules, until = self._robots.get(place, (None, 0.0))
-        if until <= now:
-            state.parked = place
-            self.needs.append(place)  # once: a parked host comes here again when the rules are learned
-            return None
+        rules = state.rules
         if rules is None:
             return Reason.ROBOTS_UNREACHABLE
-        return None if rules.allowed(request.url) else Reason.ROBOTS
+        return None if not rules.rules or rules.allowed(url) else Reason.ROBOTS
 
     def _serve(self, state: Host, now: float) -> Permit | None:
         """Admit or refuse the first of the tasks that wait for a host that is due and has a free place."""
         waiter = state.waiters[0]
         reason = Reason.HOST_DOWN if state.down else None
-        if reason is None and not waiter.exempt:
-            reason = self._robots_refusal(state, waiter.request, now)
+        if reason is None and state.robots and not waiter.exempt:
+            reason = self._robots_refusal(state, waiter.request.url, now)
         if reason is None and state.parked and not waiter.exempt:
             return None
         del state.waiters[0]
@@ -200,17 +198,18 @@ class Gate:
     def depart(self, permit: Permit, now: float, *, reused: bool = True) -> bool:
         """The connection (`reused` or new) is ready, the headers are about to be written; False: give it back."""
         state = permit.host
-        if permit.departed or permit.released or state.earliest() > now:
+        if permit.departed or permit.released or state.next_at > now or state.rest_until > now:
             return False
         permit.departed = True
         permit.reused = reused
-        self._changed.add(state)
-        proof = state.proof
+        if not state.changed:
+            self.known.note(state)
+        proof, last = state.proof, state.last_departure
         proof.departures += 1
         if state.out > proof.most_parallel:
             proof.most_parallel = state.out
-        if state.last_departure is not None:
-            gap = now - state.last_departure
+        if last is not None:
+            gap = now - last
             if proof.least_gap is None or gap < proof.least_gap:
                 proof.least_gap = gap
             proof.early += gap < state.delay
@@ -239,13 +238,15 @@ class Gate:
             state.boarding -= 1
         state.out -= 1
         self.out -= 1
-        self._schedule(state, now)
+        if state not in self._pages.places or state.waiters:  # one that stands there has its time
+            self._schedule(state, now)
 
-    def _space(self, state: Host, now: float, reused: bool = True) -> None:
+    def _space(self, state: Host, now: float, reused: bool) -> None:
         state.last_departure = now
         if state.delay:
-            margin = MARGIN if reused else NEW_CONNECTION
-            state.next_at = max(state.next_at, now + state.delay + margin)
+            at = now + state.delay + (MARGIN if reused else NEW_CONNECTION)
+            if at > state.next_at:
+                state.next_at = at
 
     def rest(self, state: Host, seconds: float, now: float) -> float:
         """Leave a host alone; gives the time until when (a rest is never shortened)."""
@@ -255,7 +256,7 @@ class Gate:
             state.proof.rested += until - max(now, state.rest_until)
             state.rest_until = until
         state.tried = False
-        self._changed.add(state)
+        self.known.note(state)
         self._schedule(state, now)
         return state.rest_until
 
@@ -264,28 +265,37 @@ class Gate:
 
         To be asked for no time at all (`after` 0, a date in the past) is to be asked for nothing.
         """
+        state.silent = False
         if state.tried:
             state.strikes += 1
+        state.weigh()
         step = self._settings.backoff * 2 ** (min(max(state.strikes, 1), 30) - 1)
         seconds = after or min(step, self._settings.max_backoff)
         return self.rest(state, min(seconds, self._settings.max_rest), now)
 
     def healthy(self, state: Host) -> None:
         """The host answered. What was out since before a rest says nothing about the time after it."""
-        self._changed.add(state)
+        if state.well:
+            return
+        self.known.note(state)
+        state.silent = False
         state.failures = 0
         if state.tried:
             state.trips = state.strikes = 0
             state.trial = False
+        state.weigh()  # the release that follows takes the new places up
 
     def unhealthy(self, state: Host, now: float) -> None:
         """A connection failed: after so many in a row the host rests, after so many rests it is down."""
         if not state.tried or state.down:
             return  # one of those that were out when it tripped
         state.failures += 1
-        self._changed.add(state)
+        state.silent = True
+        state.weigh()
+        self.known.note(state)
         settings = self._settings
         if state.failures < settings.breaker and not state.trial:
+            self._schedule(state, now)
             return
         state.trips += 1
         state.failures = 0
@@ -301,21 +311,21 @@ class Gate:
         """A page that holds a place under `max_pages_per_host` has its first outcome."""
         state = self.host(host)
         state.answered += 1
-        self._changed.add(state)
+        if not state.changed:
+            self.known.note(state)
+        if not state.out and state.idle():
+            self.known.leaving.put(state, state.next_at, state.next_at)
 
     def learn(self, place: str, rules: Robots | None, until: float, now: float) -> None:
         """The robots.txt of an origin: its rules, or None when it is unreachable; good until then. O(log hosts)."""
-        self._robots[place] = (rules, until)
-        self._learned.add(place)
-        state = self.host(netloc(place))
-        self._changed.add(state)
+        state = self.known.learn(place, rules, until)
         if state.parked == place:
             state.parked = ""
         delay = rules.crawl_delay if rules is not None and state.robots else None
         if delay is not None and delay > state.delay:
             state.delay = state.asked = state.proof.delay = delay
             state.proof.least_gap = None  # the gaps before were under another promise
-            since = self._opened if state.last_departure is None else state.last_departure
+            since = self.known.opened if state.last_departure is None else state.last_departure
             if since is not None:
                 state.next_at = max(state.next_at, since + delay + MARGIN)
         self._schedule(state, now)
@@ -323,36 +333,27 @@ class Gate:
     # -- from one process to the next ---------------------------------------------------------------
 
     def reopen(
-        self, kept: Mapping[str, Any], robots: Mapping[str, Any], sent: Mapping[str, int], now: float, wall: float
+        self,
+        kept: Mapping[str, Any],
+        robots: Mapping[str, Any],
+        sent: Mapping[str, int],
+        now: float,
+        wall: float,
+        *,
+        others: Mapping[str, Any] | None = None,
     ) -> None:
         """Go on with what `changes` has told an earlier process; `now` and `wall` are the same moment.
 
         Nobody knows when that process contacted a host last: none is contacted before now plus its delay.
-        `sent` pages of a host had no outcome yet.
+        `sent` pages of a host had no outcome yet; `others` are the hosts it has summed.
         """
-        self._opened = now
-        longest = max(self._settings.breaker_rest, self._settings.max_rest)
-        for name, data in kept.items():
-            state = self.host(name)
-            state.restore(msgspec.convert(data, Kept), now, wall, longest)
-            state.next_at = now + state.delay
+        self.known.reopen(kept, robots, others, now, wall)
         for name, pages in sent.items():
             self.host(name).pages += pages
-        for place, (rules, until) in robots.items():
-            if until > wall:  # a clock that was set back must not make it live for years
-                left = min(until - wall, LIFETIME)
-                self._robots[place] = (None if rules is None else Robots.from_bytes(rules), now + left)
 
     def changes(self, now: float, wall: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """What `reopen` needs of the hosts, and of the origins, that changed since the last call. O(changes)."""
-        hosts = {state.name: msgspec.to_builtins(state.kept(now, wall)) for state in self._changed}
-        robots = {}
-        for place in self._learned:
-            rules, until = self._robots[place]
-            robots[place] = (None if rules is None else rules.to_bytes(), wall + until - now)
-        self._changed.clear()
-        self._learned.clear()
-        return hosts, robots
+        return self.known.changes(now, wall)
 
     # -- when to come back --------------------------------------------------------------------------
 
@@ -361,18 +362,20 @@ class Gate:
         down = state.down
         open_ = down or state.free()
         known = down or not state.parked
-        if open_ and state.waiters and (known or state.waiters[0].exempt):
-            self._urgent.put(state, now if down else state.earliest(), now)
-        elif state in self._urgent.places:
-            self._urgent.drop(state)
         if open_ and known and state.queue:
             self._pages.put(state, now if down else state.earliest(), now)
         elif state in self._pages.places:
             self._pages.drop(state)
+        if open_ and state.waiters and (known or state.waiters[0].exempt):
+            self._urgent.put(state, now if down else state.earliest(), now)
+        elif state in self._urgent.places:
+            self._urgent.drop(state)
+        if not (state.queue or state.out or state.waiters or state.parked):
+            self.known.leaving.put(state, state.earliest(), now)
 
     def wake_at(self, *, pages: bool = True) -> float | None:
         """When `next` is worth another call if nothing is reported before; None: only after a report."""
-        if self.out >= self._settings.concurrency:
+        if self.out >= self._most:
             return None
         urgent = self._urgent.first()
         due = self._pages.first() if pages else None
@@ -384,5 +387,10 @@ class Gate:
         return max(0.0, state.rest_until - now) if state else 0.0
 
     def proofs(self) -> dict[str, Proof]:
-        """What every host that was contacted has seen of us."""
-        return {name: state.proof for name, state in self.hosts.items() if state.proof.departures}
+        """What every host that was contacted has seen of us; the least contacted of very many in one."""
+        return self.known.proofs()
+
+    @property
+    def others(self) -> Others:
+        """The hosts whose proofs were summed."""
+        return self.known.others

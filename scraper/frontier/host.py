@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from ..request import Request
+from .robots import Robots
 
-Entry = tuple[bool, int, int, int, Request]  # not counted, -priority, depth, number, request
+Entry = tuple[int, int, Request]  # rank, number, request
+NO_ORIGIN = "\0"  # what no URL begins with
 
 
 class Permit:
@@ -74,12 +76,12 @@ class Kept(msgspec.Struct, omit_defaults=True):
 
 
 class Host:
-    """Queue, pace and health of one host."""
+    """Queue, pace and health of one host, and its robots.txt."""
 
     __slots__ = (
-        "answered", "asked", "boarding", "delay", "down", "failures", "last_departure", "name", "next_at", "out",
-        "pages", "parked", "per_host", "proof", "queue", "rest_until", "robots", "strikes", "trial", "tried",
-        "trips", "waiters",
+        "answered", "asked", "boarding", "changed", "delay", "down", "failures", "files", "last_departure", "name",
+        "next_at", "out", "pages", "parked", "per_host", "places", "prefix", "proof", "queue", "rest_until",
+        "robots", "rules", "silent", "strikes", "trial", "tried", "trips", "until", "waiters", "well",
     )  # fmt: skip
 
     def __init__(self, name: str, delay: float, per_host: int, robots: bool) -> None:
@@ -101,9 +103,17 @@ class Host:
         self.strikes = 0  # rests asked for in a row
         self.tried = False  # something was admitted since the last rest began: answers are news
         self.trial = False  # after the breaker's rest: one request at a time
+        self.silent = True  # it has not answered yet, or its last connection failed: one at a time as well
+        self.places = 1  # how many may be out, by these two
+        self.well = False  # nothing of all this counts against it
         self.down = False
         self.parked = ""  # the origin whose robots.txt it waits for
+        self.files: dict[str, tuple[Robots | None, float]] = {}  # origin -> rules or unreachable, until when
+        self.prefix = NO_ORIGIN  # of those the one that was asked last, with "/": its rules, and until when
+        self.rules: Robots | None = None
+        self.until = 0.0
         self.last_departure: float | None = None
+        self.changed = False  # since what is to be known of it later was asked for
         self.proof = Proof(delay=delay, per_host=per_host)
 
     def kept(self, now: float, wall: float) -> Kept:
@@ -112,29 +122,33 @@ class Host:
         health = self.failures, self.trips, self.strikes, self.trial, self.down
         return Kept(self.asked, rest, *health, self.answered, self.proof)
 
-    def restore(self, kept: Kept, now: float, wall: float, longest: float) -> None:
-        """Be again what an earlier process has kept, at the pace that the settings of this one and robots.txt ask.
-
-        No rest is longer than `longest`, whatever has become of the machine's clock.
-        """
+    def restore(self, kept: Kept) -> None:
+        """Be again what was kept, its rest apart, at the pace that the settings of now and robots.txt ask."""
         self.asked = kept.delay
         self.delay = max(self.delay, kept.delay)
-        self.rest_until = now + min(kept.rest - wall, longest) if kept.rest > wall else 0.0
         self.failures, self.trips, self.strikes = kept.failures, kept.trips, kept.strikes
         self.trial, self.down = kept.trial, kept.down
         self.pages = self.answered = kept.pages
-        proof, kept.proof = kept.proof, self.proof
+        proof = kept.proof
         if self.delay > proof.delay:
             proof.least_gap = None  # the gaps before were under another promise
         proof.per_host, proof.delay = self.per_host, self.delay
         self.proof = proof
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Count its places, after its health has changed."""
+        self.well = not (self.silent or self.trial or self.failures or self.strikes or self.trips)
+        self.places = 1 if self.silent or self.trial else self.per_host
 
     def free(self) -> bool:
         """Whether one more may be admitted, time apart."""
-        if self.out >= (1 if self.trial else self.per_host):
-            return False
-        return self.boarding == 0 or self.delay == 0
+        return self.out < self.places and (self.boarding == 0 or self.delay == 0)
 
     def earliest(self) -> float:
         """When the next may be admitted, and depart."""
         return self.next_at if self.next_at > self.rest_until else self.rest_until
+
+    def idle(self) -> bool:
+        """Whether nothing is under way for it."""
+        return not (self.out or self.queue or self.waiters or self.parked) and self.pages == self.answered

@@ -11,6 +11,7 @@ class Limits:
     def __init__(self, settings: Settings, started: float) -> None:
         self._settings = settings
         self._started = started
+        self.most = settings.max_pages  # 0: no limit
         self.pages = 0
         self.open = 0  # pages reserved and not yet answered for good
         self.begun = 0  # pages reserved that had an outcome, if only that another try follows
@@ -21,12 +22,16 @@ class Limits:
     @property
     def pages_left(self) -> int | None:
         """Places left under `max_pages`; None when there is no limit."""
-        most = self._settings.max_pages
-        return max(0, most - self.pages) if most else None
+        return max(0, self.most - self.pages) if self.most else None
+
+    @property
+    def full(self) -> bool:
+        """Whether `max_pages` is used up."""
+        return 0 < self.most <= self.pages
 
     def reserve(self) -> bool:
         """Take one place under `max_pages`; False when there is none."""
-        if self.pages_left == 0:
+        if 0 < self.most <= self.pages:
             return False
         self.pages += 1
         self.open += 1
@@ -48,7 +53,7 @@ class Limits:
 
     def spent(self) -> bool:
         """Whether `max_pages` is used up and every page of it answered."""
-        return self.pages_left == 0 and self.open == 0
+        return self.full and self.open == 0
 
     def take_items(self, number: int) -> int:
         """How many of so many items may be kept."""

@@ -55,6 +55,7 @@ _TOKEN = re.compile(rb"[A-Za-z0-9_.-]+")
 _PERCENT = ord("%")
 _KEPT = rb"A-Za-z0-9._~\-:/?@!'(),;\[\]&=+"  # RFC 3986 unreserved and reserved, but for # $ *
 _IN_URL = re.compile(rb"%[0-9A-Fa-f]{2}|%|[^%" + _KEPT + rb"]+")
+_PLAIN = re.compile("[^" + _KEPT.decode() + "]")  # what is not its own normal form
 _IN_RULE = re.compile(rb"%[0-9A-Fa-f]{2}|%|[^%*" + _KEPT + rb"]+")
 # Escapes that say the same as the character itself: not "/" and "?" in a path, not "&", "=", "+" anywhere.
 _SAME_IN_PATH = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:@!'(),;[]")
@@ -85,6 +86,7 @@ class _Wild(NamedTuple):
 class _Index(NamedTuple):
     """The rules as they are searched. A rank is twice the rule's length, plus one for Allow."""
 
+    heads: tuple[str, ...]  # with which every path begins that a rule without wildcards matches
     exact: dict[str, int]
     plain: dict[str, int]
     lengths: tuple[int, ...]  # of the plain rules
@@ -150,11 +152,13 @@ class Robots(msgspec.Struct, frozen=True, dict=True):
 
     def _rank(self, path: str) -> int:
         index = self._index
-        best = index.exact.get(path, 1)
-        for length in index.lengths:
-            rank = index.plain.get(path[:length])
-            if rank is not None and rank > best:
-                best = rank
+        best = 1
+        if path.startswith(index.heads):  # rarely
+            best = index.exact.get(path, 1)
+            for length in index.lengths:
+                rank = index.plain.get(path[:length])
+                if rank is not None and rank > best:
+                    best = rank
         if index.weight * len(path) > MAX_COST:
             return 0
         for rule in index.wild:
@@ -181,6 +185,7 @@ class Robots(msgspec.Struct, frozen=True, dict=True):
                 tail = pieces.pop() if anchored else None
                 wild[pattern] = _Wild(rank, head, tuple(filter(None, pieces)), tail)
         return _Index(
+            tuple({*exact, *plain}),
             exact,
             plain,
             tuple(sorted({len(head) for head in plain})),
@@ -315,6 +320,8 @@ def _path(url: str) -> str:
     """Path and query of a URL in normal form."""
     start = url.find("/", url.find("//") + 2)
     path = url[start:].partition("#")[0] if start >= 0 else "/"
+    if _PLAIN.search(path) is None:
+        return path
     return _normal(path.encode("utf-8", "surrogatepass"), _IN_URL)
 
 

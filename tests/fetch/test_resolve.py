@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import errno
 import socket
+import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from scraper.clock import Clock
 from scraper.errors import FetchError
 from scraper.fetch.guard import Guard
-from scraper.fetch.resolve import HOSTS, NEGATIVE_TTL, PER_FAMILY, TTL, GuardedResolver
+from scraper.fetch.resolve import HOSTS, NEGATIVE_TTL, PER_FAMILY, TTL, GuardedResolver, Names
 from scraper.reasons import Reason
 
 Zone = dict[str, list[str] | Exception]
@@ -247,3 +249,36 @@ def _at_once() -> AbstractResolver:
             return [ResolveResult(hostname=host, host="8.8.8.8", port=0, family=2, proto=0, flags=0)]
 
     return AtOnce({})
+
+
+# -- the system's names -----------------------------------------------------------------------------
+
+
+async def test_the_system_knows_this_machine() -> None:
+    names = Names()
+    (found,) = await names.resolve("127.0.0.1", 8080)
+    assert (found["host"], found["port"], found["family"]) == ("127.0.0.1", 8080, socket.AF_INET)
+    with pytest.raises(OSError):
+        await names.resolve("no-such-name.invalid", 80)
+    await names.close()
+
+
+async def test_names_that_nobody_answers_for_hold_up_neither_others_nor_the_threads_of_the_loop() -> None:
+    silence = threading.Event()
+
+    def look(host: str, port: int, *rest: Any) -> Any:
+        if host.startswith("silent"):
+            silence.wait(10)
+        return socket.getaddrinfo("127.0.0.1", port, *rest)
+
+    names = Names(look)
+    silent = [asyncio.create_task(names.resolve(f"silent{n}.test")) for n in range(40)]
+    try:
+        async with asyncio.timeout(5):
+            assert len(await names.resolve("a.test", 80)) == 1
+            await asyncio.to_thread(len, "")
+        assert not any(task.done() for task in silent)
+    finally:
+        silence.set()
+        await asyncio.gather(*silent)
+        await names.close()

@@ -55,6 +55,24 @@ def test_every_promise_holds_in_a_crawl(seed: int, hosts: list[Site], concurrenc
 
 
 @MODEST
+@given(SEED, sites(), CONCURRENCY, st.integers(0, 60), st.integers(0, 9))
+def test_every_promise_holds_where_little_is_remembered(
+    seed: int, hosts: list[Site], concurrency: int, most: int, per_host: int
+) -> None:
+    world = World(
+        seed,
+        hosts,
+        forgets=True,
+        concurrency=concurrency,
+        max_pages=most,
+        max_pages_per_host=per_host,
+        max_rest=20.0,
+    )
+    world.run()
+    world.check_the_end()
+
+
+@MODEST
 @given(SEED, sites(), CONCURRENCY, st.integers(1, 60), st.integers(0, 9))
 def test_limits_are_exact_at_any_concurrency(
     seed: int, hosts: list[Site], concurrency: int, most: int, per_host: int
@@ -71,8 +89,11 @@ ORIGIN = "http://h.example"
 
 
 def gate(**fields: Any) -> Gate:
+    """One to which HOST is known to answer."""
     rules = HostRules(Settings(**{"robots": False, "delay": 0.0, "per_host": 4, **fields}))
-    return Gate(rules, Limits(rules.settings, 0.0))
+    made = Gate(rules, Limits(rules.settings, 0.0))
+    made.healthy(made.host(HOST))
+    return made
 
 
 def pages(number: int, host: str = HOST, **fields: Any) -> list[Request]:
@@ -113,6 +134,7 @@ def test_no_host_is_passed_twice_by_another_while_it_waits(noise: list[int], pla
     line = gate(concurrency=places, per_host=2)
     names = [f"h{i}.example" for i in range(9)]
     for name in names:
+        line.healthy(line.host(name))
         line.hold(name, pages(200, name), 0.0)
     passed: dict[str, Counter[str]] = {name: Counter() for name in names}
     out = [admitted(line, 0.0) for _ in range(places)]

@@ -87,7 +87,8 @@ def test_a_clock_that_was_set_back_makes_no_rest_longer_than_the_longest() -> No
     life.commit(0.0, WALL)
     late = life.next(0.0, WALL - 10 * 365 * 86_400.0, max_rest=120.0)
     assert first_time(late, 0.0) == 120.0
-    assert late.gate._robots[ORIGIN][1] == 86_400.0
+    late.gate.known.turn(late.host, ORIGIN)
+    assert late.host.until == 86_400.0
 
 
 def test_no_host_known_or_not_is_contacted_before_the_opening_plus_its_delay() -> None:
@@ -197,6 +198,7 @@ def test_pages_of_a_host_count_by_their_first_outcome_whenever_that_is_committed
     life.commit(0.0, WALL)
     after = life.next(0.0, WALL, max_pages_per_host=2)
     assert after.host.pages == 1
+    after.gate.healthy(after.host)
     after.gate.hold(HOST, [page(1), page(2)], 0.0)
     assert isinstance(after.gate.next(0.0), Permit)
     refused = after.gate.next(0.0)

@@ -15,7 +15,8 @@ from random import Random
 from typing import Any
 
 from scraper.frontier.gate import Gate
-from scraper.frontier.host import Permit, Waiter
+from scraper.frontier.host import Permit, Proof, Waiter
+from scraper.frontier.known import Known, broken
 from scraper.frontier.limits import Limits
 from scraper.frontier.robots import Robots
 from scraper.reasons import Reason
@@ -44,6 +45,7 @@ class Site:
     last: float | None = field(default=None, repr=False)
     rest_until: float = field(default=0.0, repr=False)
     failed: bool = field(default=False, repr=False)  # a connection failed: the breaker may be at work
+    heard: bool = field(default=False, repr=False)  # it has answered
     departures: int = field(default=0, repr=False)
     counted: int = field(default=0, repr=False)
     least_gap: float | None = field(default=None, repr=False)
@@ -52,9 +54,14 @@ class Site:
 
 
 class World:
-    """Runs a crawl of pages without content until nothing moves."""
+    """Runs a crawl of pages without content until nothing moves.
 
-    def __init__(self, seed: int, sites: list[Site], *, pauses: bool = False, **settings: Any) -> None:
+    With `forgets` the gate remembers next to nothing of the hosts that it has let go.
+    """
+
+    def __init__(
+        self, seed: int, sites: list[Site], *, pauses: bool = False, forgets: bool = False, **settings: Any
+    ) -> None:
         self.random = Random(seed)
         self.sites = {site.name: site for site in sites}
         hosts = {
@@ -63,7 +70,9 @@ class World:
         }
         self.settings = Settings(hosts=hosts, **settings)
         self.limits = Limits(self.settings, 0.0)
-        self.gate = Gate(HostRules(self.settings), self.limits)
+        rules = HostRules(self.settings)
+        self.forgets = forgets
+        self.gate = Gate(rules, self.limits, Known(rules, listed=1, files=0) if forgets else None)
         self.now = 0.0
         self.taking = True
         self.answered: Counter[str] = Counter()
@@ -78,6 +87,8 @@ class World:
         self._woken: float | None = None
         for site in sites:
             self._arrive(site)
+        for _ in range(20):
+            self.at(self.random.uniform(0, 30), self._commit)
         if pauses:
             for _ in range(self.random.randint(1, 4)):
                 at = self.random.uniform(0, 3)
@@ -125,6 +136,18 @@ class World:
         assert self._woken is None or self._woken > self.now, "what is due now was not served"
         self._nobody_starves()
 
+    def _commit(self) -> None:
+        """The gate lets hosts go: here those that are met again must be as they were."""
+        self.gate.changes(self.now, self.now)
+        waiting = {waiter.request.host for waiter in self.waiting}
+        asked = {place: netloc(place) for place in self.asked_robots}  # perhaps again, where rules are forgotten
+        asking = {name for place, name in asked.items() if self.forgets or place not in self.sites[name].known}
+        for name in self.gate.hosts.keys() - waiting - asking:
+            site = self.sites[name]
+            paced = site.last is not None and self.now < site.last + site.delay + SLACK
+            resting = self.now < site.rest_until or site.failed
+            assert site.queued or site.out or paced or resting, f"{name} is kept at {self.now} for nothing"
+
     def _pause(self) -> None:
         self.taking = False
 
@@ -157,6 +180,7 @@ class World:
         site = self.sites[request.host]
         before = self._take(site, request)
         self.answered[reason.value] += 1
+        self._first_outcome(before)
         if reason is Reason.HOST_DOWN:
             assert site.failed, "a host that never failed is no host that is down"
         if before.counted:
@@ -182,7 +206,7 @@ class World:
         assert not (site.delay and site.boarding), "two between admission and departure"
         site.out.add(permit)
         site.boarding.add(permit)
-        assert len(site.out) <= site.per_host
+        assert len(site.out) <= (site.per_host if site.heard else 1)
         assert sum(len(s.out) for s in self.sites.values()) <= self.settings.concurrency
         self.later(site.connect, lambda: self._connected(permit, site))
 
@@ -226,6 +250,7 @@ class World:
         self.later(site.answer, lambda: self._answered(permit, site, outcome))
 
     def _answered(self, permit: Permit, site: Site, outcome: str) -> None:
+        site.heard = site.heard or outcome != "reset"
         if outcome in ("429", "wait"):
             after = self.random.choice((0.0, 0.5, 3.0, 1e9)) if outcome == "wait" else None
             until = self.gate.overloaded(permit.host, after, self.now)
@@ -253,6 +278,10 @@ class World:
             self.gate.release(permit, self.now)
         assert not self.gate.depart(permit, self.now), "departed after its place was given back"
 
+    def _first_outcome(self, request: Request) -> None:
+        if request.counted and not request.tries:
+            self.gate.answered(request.host)
+
     def _back(self, permit: Permit) -> None:
         if permit.waiter is None:
             site = self.sites[permit.request.host]
@@ -264,6 +293,7 @@ class World:
 
     def _again(self, permit: Permit) -> None:
         request = permit.request
+        self._first_outcome(request)
         if permit.waiter is not None:
             self._told_robots(permit.waiter)
         elif request.tries < 2:
@@ -276,6 +306,8 @@ class World:
         if permit.waiter is None:
             self.limits.settle()
             self.answered[how] += 1
+            if how == "done":
+                self._first_outcome(permit.request)
         else:
             self._told_robots(permit.waiter)
 
@@ -335,15 +367,16 @@ class World:
         if not self.taking or sum(len(s.out) for s in self.sites.values()) >= self.settings.concurrency:
             return
         for site in self.sites.values():
-            if not site.queued or site.failed or len(site.out) >= site.per_host:
+            places = site.per_host if site.heard and not self.forgets else 1
+            if not site.queued or site.failed or len(site.out) >= places:
                 continue
             if (site.delay and site.boarding) or self.now < site.rest_until:
                 continue
             if site.last is not None and site.delay and self.now < site.last + site.delay + SLACK:
                 continue
-            places = {origin(r.url) for r in site.queued}
-            places |= {place for place in self.asked_robots if netloc(place) == site.name}
-            if site.robots != "off" and not places <= site.known:
+            origins = {origin(r.url) for r in site.queued}
+            origins |= {place for place in self.asked_robots if netloc(place) == site.name}
+            if site.robots != "off" and (self.forgets or not origins <= site.known):
                 continue
             full = self.settings.max_pages and self.uncounted >= self.settings.max_pages
             if full and not any(r.counted for r in site.queued):
@@ -367,9 +400,23 @@ class World:
         limit = self.settings.max_pages_per_host
         for site in self.sites.values():
             assert not limit or site.counted <= limit
-            proof = gate.hosts[site.name].proof if site.name in gate.hosts else None
-            if proof is not None:
-                assert (proof.departures, proof.early) == (site.departures, 0)
-                assert proof.least_gap == site.least_gap
-                assert proof.most_parallel <= site.per_host
-        assert all(times == 1 for times in self.asked_robots.values()), "rules fetched twice"
+        gate.changes(self.now + 1e6, self.now)
+        assert not gate.hosts, "a host is kept for nothing"
+        if self.forgets:
+            self._check_sums(gate.proofs())
+        else:
+            self._check_proofs(gate.proofs())
+            assert all(times == 1 for times in self.asked_robots.values()), "rules fetched twice"
+
+    def _check_proofs(self, proofs: dict[str, Proof]) -> None:
+        assert proofs.keys() == {site.name for site in self.sites.values() if site.departures}
+        for name, proof in proofs.items():
+            site = self.sites[name]
+            assert (proof.departures, proof.early) == (site.departures, 0)
+            assert proof.least_gap == site.least_gap
+            assert proof.most_parallel <= site.per_host
+
+    def _check_sums(self, proofs: dict[str, Proof]) -> None:
+        assert sum(proof.departures for proof in proofs.values()) == sum(s.departures for s in self.sites.values())
+        assert len(proofs) <= 2
+        assert not any(map(broken, proofs.values()))
