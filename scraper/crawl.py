@@ -98,7 +98,7 @@ class Crawl:
             self, self.gate, self.judge, self.stats, settings, clock, self.reading.open, self.handover.seeded
         )
         self.send = Send(
-            fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.feed,
+            fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.relieved,
             self.errands.permit,
         )  # fmt: skip
         self.recovered = recovered
@@ -263,8 +263,7 @@ class Crawl:
             return
         now = self._clock.monotonic()
         while True:
-            pages = self._taking and self._busy < self.settings.concurrency and not self.behind()
-            pages = pages and not self.quarantine.wanted
+            pages = self._free() and not self.behind()
             decided = self.gate.next(now, pages=pages)
             while self.gate.needs:
                 self._go(self.errands.robots(self.gate.needs.pop()))
@@ -284,6 +283,15 @@ class Crawl:
         if due is not None and (self._sleeps_until is None or due < self._sleeps_until):
             self._wake.set()
         self._sleeps_until = due
+
+    def _free(self) -> bool:
+        """Whether a page may be begun."""
+        return self._taking and self._busy < self.settings.concurrency and not self.quarantine.wanted
+
+    def relieved(self) -> None:
+        """A host has a free place again, while the page that had it is still open."""
+        if self.gate.waited_for or self._free():
+            self.feed()
 
     @property
     def _busy(self) -> int:

@@ -24,14 +24,14 @@ Fetch = Callable[[Request], Awaitable[Response]]
 
 
 class Send:
-    """Uses permits. `fetch` is the whole stack, `feed` serves who waits for the place that a send gives back.
+    """Uses permits. `fetch` is the whole stack, `relieved` hears that a place at its host is free.
 
     `permit` gets another permit, where a spider's `prepare` has used the one of its request.
     """
 
     def __init__(
         self, fetch: Fetch, spider: Spider, pages: Pages, gate: Gate, judge: Judge, limits: Limits, commit: Commit,
-        clock: Clock, feed: Callable[[], None], permit: Callable[[Request], Awaitable[Permit]],
+        clock: Clock, relieved: Callable[[], None], permit: Callable[[Request], Awaitable[Permit]],
     ) -> None:  # fmt: skip
         self._fetch = fetch
         self._pages = pages
@@ -40,7 +40,7 @@ class Send:
         self._limits = limits
         self._commit = commit
         self._clock = clock
-        self._feed = feed
+        self._relieved = relieved
         self._permit = permit
         self._prepares = type(spider).prepare is not Spider.prepare
 
@@ -75,7 +75,7 @@ class Send:
         finally:
             DEPARTURE.reset(token)
             self._gate.release(permit, self._clock.monotonic())
-            self._feed()
+            self._relieved()
 
     async def _begun(self, request: Request) -> None:
         """An unsafe request is durable as begun before it is sent; a callback's own as that of its page."""

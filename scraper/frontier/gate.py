@@ -92,6 +92,11 @@ class Gate:
             state.waiters.remove(waiter)
             self._schedule(state, now)
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether a task waits for a host that has a free place."""
+        return bool(self._urgent.places)
+
     def host(self, name: str) -> Host:
         """The state of a host, as it was when it was last heard of."""
         return self.hosts.get(name) or self.known.meet(name)
