@@ -11,10 +11,9 @@ from functools import lru_cache
 from .. import url as urls
 
 # Characters that the URL rules leave as they are, in a path and in a query (WHATWG URL 1.3, 4.4). No "%": an escape
-# may be in lower case; no ":", which may end a scheme; and no segment begins with a dot.
-_CHARACTERS = r"0-9A-Za-z_.~!$&()*+,;=@-"
-_SEGMENT = rf"[{_CHARACTERS.replace('.', '')}][{_CHARACTERS}]*+"
-_PLAIN = re.compile(rf"(?:{_SEGMENT}/)*+(?:{_SEGMENT})?+(?:\?[/?:{_CHARACTERS}]*+)?+").fullmatch
+# may be in lower case; no ":", which may end a scheme. A segment that begins with a dot is left to the rules, too.
+_CHARACTERS = r"/0-9A-Za-z_.~!$&()*+,;=@-"
+_PLAIN = re.compile(rf"(?!\.)[{_CHARACTERS}]*+(?:\?[?:{_CHARACTERS}]*+)?+").fullmatch
 LONGEST = 512  # characters of an href that is joined here, and remembered
 LONGEST_FOLDER = 4096  # characters; with LONGEST within the length of a URL
 
@@ -59,7 +58,7 @@ def joined(href: str, folders: dict[str, str]) -> str:
     if start is None:
         return ""
     path = href[cut:]
-    return start + path if _PLAIN(path) else ""
+    return start + path if _PLAIN(path) and "/." not in path else ""
 
 
 def root(href: str) -> str:

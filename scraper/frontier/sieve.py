@@ -21,6 +21,7 @@ from ..request import Request
 from ..response import Follow
 from ..settings import Settings
 from . import hrefs as rules
+from .hrefs import LONGEST
 from .scope import Scope, suspicious
 
 DUPLICATE, TOO_DEEP, OUT_OF_SCOPE = Reason.DUPLICATE, Reason.TOO_DEEP, Reason.OUT_OF_SCOPE  # slow to look up
@@ -198,18 +199,18 @@ class Sieve:
     def _hrefs(self, hrefs: list[str], of: _Links, deep: bool, sifted: Sifted) -> None:
         """O(1) for an href met before in its folder, one URL join for a new one."""
         folder = self._folder(of)
-        size = folder.size
         known = folder.known
         others = [href for href in hrefs if href not in known]
-        duplicates = len(hrefs) - len(others)
-        if others:
-            pages = [href for href in others if not "#" <= href < "$"]  # not those that begin with "#"
-            if len(pages) < len(others) and self._knows(of, folder):
-                duplicates += len(others) - len(pages)  # places on the page itself, most links of a long one
-                others = pages
-            if found := self._others(others, of, folder, sifted):
-                self._candidates(found, of, deep, sifted)
-        sifted.drop(DUPLICATE, duplicates)
+        sifted.drop(DUPLICATE, len(hrefs) - len(others))
+        if not others:
+            return
+        size = folder.size
+        pages = [href for href in others if not "#" <= href < "$"]  # not those that begin with "#"
+        if len(pages) < len(others) and self._knows(of, folder):
+            sifted.drop(DUPLICATE, len(others) - len(pages))  # places on the page itself, most links of a long one
+            others = pages
+        if found := self._others(others, of, folder, sifted):
+            self._candidates(found, of, deep, sifted)
         if of.kind:
             self._memo_size += folder.size - size
             while self._memo_size > MEMO_SIZE:
@@ -228,7 +229,7 @@ class Sieve:
             if cut > 0 and href[cut - 1] > " ":  # a space there is stripped at the end, and escaped before "#"
                 place, href = href, href[:cut]
                 if href in known:
-                    if len(place) <= rules.LONGEST:
+                    if len(place) <= LONGEST:
                         known.add(place)
                     continue
             found = meant.get(href)
