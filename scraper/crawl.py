@@ -25,6 +25,7 @@ from .frontier.host import Permit
 from .frontier.intake import Intake
 from .frontier.limits import Limits
 from .frontier.scope import Scope
+from .frontier.sieve import Sifted, many
 from .frontier.store import Finished, Recovered, Store
 from .handover import Handover
 from .judge import Judge
@@ -336,11 +337,19 @@ class Crawl:
             return Outcome(request=request, end=End.BACK)
         except FetchError as error:
             return await self._failed(request, error)
+        if many(outcome.links):
+            await self._sift(outcome)
         if outcome.end is End.RETRY and outcome.reason is Reason.ASKED:
             outcome = self.judge.asked(outcome)
         outcome.status = response.status
         outcome.took, outcome.wire, outcome.size = response.elapsed, response.wire_bytes, len(response.body)
         return outcome
+
+    async def _sift(self, outcome: Outcome) -> None:
+        """Look at many links in steps, between which others have their turn."""
+        sifted = outcome.sifted = Sifted()
+        for _ in self.intake.sieve.steps(outcome.request, outcome.links, sifted):
+            await asyncio.sleep(0)
 
     async def _failed(self, request: Request, error: FetchError) -> Outcome:
         """Another try, or the end of this request, of which the spider's `on_error` hears."""
@@ -382,15 +391,19 @@ class Crawl:
         kept = self.limits.take_items(len(outcome.items))
         if kept < len(outcome.items):
             outcome.cut_to(kept)
-        added = self.intake.links(request, outcome.links) if outcome.links else []
+        added: list[Request] = []
+        marks: list[int] = []
+        if outcome.links:
+            sifted = outcome.sifted or self.intake.sieve.sift(request, outcome.links)
+            added, marks = self.intake.take(request, sifted)
         if outcome.target is not None:
             added.append(outcome.target)
         elif outcome.end is End.RETRY:
             added.append(request.replace(tries=request.tries + 1, due=outcome.at, started=False))
         elif request.counted:
             self.limits.settle()
-        outcome.links = ()  # they are requests now
-        added = self._store.add(added)
+        outcome.links, outcome.sifted = (), None  # they are requests now
+        added = self._store.add(added)  # marks
         self.stats.count(outcome)
         self.commit.add(outcome, added)
         if self.events.wants_done or (self.events.wanted and outcome.end is not End.DONE):

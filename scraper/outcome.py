@@ -38,6 +38,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     detail: str = ""
     status: int = 0
     links: Sequence[Request | Follow] = ()
+    sifted: Any = None  # what the links come to, where the frontier's sieve has looked at them already
     items: list[bytes] | Spool = []
     rejected: Sequence[bytes] = ()
     target: Request | None = None

@@ -10,7 +10,7 @@ its candidates were taken hides them from no other.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 import msgspec
 from url import URL
@@ -26,9 +26,15 @@ from .scope import Scope, suspicious
 
 DUPLICATE, TOO_DEEP, OUT_OF_SCOPE = Reason.DUPLICATE, Reason.TOO_DEEP, Reason.OUT_OF_SCOPE  # slow to look up
 MEMO_SIZE = 50_000  # hrefs and folders; about 6 MB
+MANY = 1_000  # links of a page: those of most take less than a millisecond
 SLICE = 250  # links between two steps: one or two milliseconds
 LONGEST_FOREIGN = urls.MAX_LENGTH // 12  # characters of an href; one may become twelve in a URL
 Found = tuple[str, int]  # a canonical URL and the mark (fingerprint) of the request for it
+
+
+def many(links: Sequence[Request | Follow]) -> bool:
+    """Whether a page has so many links that they had better be sifted in steps."""
+    return len(links) > MANY or any(type(link) is Follow and len(link.hrefs) > MANY for link in links)
 
 
 class Group(msgspec.Struct, array_like=True, gc=False):
