@@ -11,14 +11,14 @@ import argparse
 import asyncio
 import json
 from collections.abc import Iterator
+from itertools import islice
 
 import aiohttp
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 from yarl import URL
 
-from .lap import run
+from .lap import CONCURRENCY, run
 
-CONCURRENCY = 32
 AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 PARSED = LexborDocumentOptions.WO_EVENTS.value  # 1 to 2 % faster, and what ours does
 BUFFER = 2**20  # bytes of a body that are read without pausing the socket
@@ -27,14 +27,14 @@ BUFFER = 2**20  # bytes of a body that are read without pausing the socket
 async def main(given: argparse.Namespace) -> int:
     """Fetch every URL of the list."""
     urls = given.urls.read_text(encoding="utf-8").splitlines()
-    left = iter(urls)
+    left = islice(urls, given.pages or None)
     seen: list[dict[str, object]] | None = [] if given.items else None
     async with _session() as session, asyncio.TaskGroup() as group:
         for _ in range(CONCURRENCY):
             group.create_task(_worker(session, left, seen))
     if seen is not None:
         given.items.write_text("".join(json.dumps(item) + "\n" for item in seen), encoding="utf-8")
-    return len(urls)
+    return min(len(urls), given.pages or len(urls))
 
 
 def _session() -> aiohttp.ClientSession:
