@@ -98,8 +98,8 @@ def chosen(only: Iterable[str], shape: Shape) -> tuple[list[str], dict[str, str]
 @contextmanager
 def _served(shape: Shape, wanted: Wanted, work: Path, cores: Cores, *, log: bool = False) -> Iterator[Site]:
     if shape.pages:
-        hosts = max(1, min(shape.hosts, (wanted.pages or shape.pages) // 4))
-        with serve_made(shape.name, wanted.pages or shape.pages, hosts, cores) as site:
+        pages = min(wanted.pages or shape.pages, shape.pages)
+        with serve_made(shape.name, pages, max(1, min(shape.hosts, pages // 4)), cores) as site:
             yield site
         return
     generated = (wanted.pages or 5000) if wanted.generated else 0

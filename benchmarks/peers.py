@@ -19,8 +19,8 @@ PEERS = WORK / "peers"  # a virtual environment
 PYTHON = PEERS / "bin" / "python"
 NODE = WORK / "node"  # a folder with node_modules
 PACKAGES = ("scrapy==2.19.*", "crawlee[parsel]>=1.11", "uvloop")
-# The package `crawlee` also brings its crawlers for browsers and for jsdom; this is the fastest one alone. spider-rs
-# is of the version that there is a binary for.
+# The package `crawlee` also brings its crawlers for browsers and for jsdom; this is the fastest alone. spider-rs is
+# of the version that there is a binary for.
 MODULES = (
     "@crawlee/cheerio@3", "htmlparser2@9",
     "@spider-rs/spider-rs@0.0.157", "@spider-rs/spider-rs-linux-x64-gnu@0.0.157",

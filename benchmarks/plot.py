@@ -58,20 +58,21 @@ def drawing(result: Result) -> str:
 
 
 def _panels(shape: str, data: Result) -> Iterator[tuple[str, list[Bar]]]:
-    if "contenders" in data:
-        yield f"{shape}: {data['what']} (pages a second, more is better)", [*_speeds(data)]
+    if data.get("floor", "") in data.get("contenders", {}):
+        yield f"{shape}: {data['what']} (speed, as a part of the floor's)", [*_speeds(data)]
     elif "rows" in data:
         yield f"{shape}: {data['what']} (milliseconds, less is better)", [*_times(data)]
 
 
 def _speeds(data: Result) -> Iterator[Bar]:
     for name, each in data["contenders"].items():
-        speed = each["pages_per_second"]
-        figure = f"{speed['median']:,.0f}"
-        if ratio := each.get("speed_of_floor"):
-            figure += f" · {ratio['median']:.2f} of the floor"
+        # What a slow peer covers is not the same mix of pages, so the ratio is drawn: it is of the same pages.
+        ratio = each.get("speed_of_floor", {"min": 1.0, "median": 1.0, "max": 1.0})
+        figure = f"{ratio['median']:.2f} · {each['pages_per_second']['median']:,.0f} pages/s"
+        if each["part"]:
+            figure += " (part)"
         kind = "floor" if name == data["floor"] else "ours" if each["title"].startswith("ours") else "other"
-        yield Bar(each["title"], kind, speed["min"], speed["median"], speed["max"], figure)
+        yield Bar(each["title"], kind, ratio["min"], ratio["median"], ratio["max"], figure)
 
 
 def _times(data: Result) -> Iterator[Bar]:

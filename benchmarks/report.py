@@ -104,6 +104,11 @@ def _notes(data: Result) -> Iterator[str]:
             yield f"Longest gap of the event loop, {each['title']}: {gap['median'] * 1e3:,.0f} ms " + (
                 f"({gap['min'] * 1e3:,.0f} to {gap['max'] * 1e3:,.0f})."
             )
+        if base := each.get("floor_on_its_pages"):
+            yield (
+                f"{each['title']} was stopped after {each['pages']:,} of {data['urls']:,} pages; its ratio is to "
+                f"the floor on those same pages, {base['median']:,.0f} a second."
+            )
         for fault in each.get("disagrees", []):
             yield f"Pages of {each['title']}: {fault}"
     if "faults" in data:

@@ -28,7 +28,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def summary(laps: Mapping[str, list[Lap]], titles: Mapping[str, str], floor: str = "floor") -> Result:
-    """Per contender: pages a second, microseconds of CPU a page, peak bytes; two as ratios to the floor of the round.
+    """Per contender: pages a second, microseconds of CPU a page, peak bytes; ratios to the floor of the round.
 
     `floor` names the contender that is the floor. `speed_of_floor` is higher for faster, `cpu_of_floor` for
     dearer.
@@ -48,6 +48,8 @@ def summary(laps: Mapping[str, list[Lap]], titles: Mapping[str, str], floor: str
             pairs = [(lap, lap.get("floor", base)) for lap, base in zip(runs, laps[floor], strict=False)]
             each["speed_of_floor"] = spread([speed(lap) / speed(base) for lap, base in pairs])
             each["cpu_of_floor"] = spread([cost(lap) / cost(base) for lap, base in pairs])
+        if parts := [speed(lap["floor"]) for lap in runs if "floor" in lap]:
+            each["floor_on_its_pages"] = spread(parts)
         if gaps := [lap["longest_gap"] for lap in runs if "longest_gap" in lap]:
             each["longest_gap"] = spread(gaps)
         found[name] = each

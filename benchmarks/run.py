@@ -1,9 +1,9 @@
 """Compares the framework with its floor and other crawlers: `python -m benchmarks.run [--shape all] [--peers]`.
 
-Each contender runs in a process of its own on one core, the server on the other; the rounds are interleaved, so that
-a machine that grows slower does so for all, and a ratio is always of two laps of one round. What was measured is
-kept as benchmarks/results/<version>.json, drawn beside it as .svg; docs/benchmarks.md tells how each number comes
-about.
+Each contender runs in a process of its own on one core, the server on the other; the rounds are interleaved, so
+that a machine that grows slower does so for all, and a ratio is always of two laps of one round. What was measured
+is kept as benchmarks/results/<version>.json, drawn beside it as .svg; docs/benchmarks.md tells how each
+number comes about.
 """
 
 from __future__ import annotations

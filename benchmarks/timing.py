@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -16,13 +14,12 @@ from pathlib import Path
 
 from . import peers
 from .contenders.parsing import WAYS
-from .laps import ROOT, Failed, Lap, told
+from .laps import ROOT, Failed, Lap, ended, last_word, told
 from .result import Result, spread, summary
 from .site import RUST_DOC, Cores, generate, pinned
 
 PAGES = 2_000  # that are parsed in a lap
 TRIES = 5  # of each command
-PATIENCE = 60.0  # seconds for a command
 PAGE = b"<title>first</title>"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 20\r\nConnection: close\r\n\r\n" + PAGE
 Say = Callable[[str], None]
@@ -102,7 +99,7 @@ def start(tries: int, cores: Cores, say: Say) -> Result:
             continue
         try:
             runs = [_once(command, cores) for _ in range(tries)]
-        except (Failed, subprocess.TimeoutExpired) as error:
+        except Failed as error:
             skipped[name] = str(error)
             continue
         row: dict[str, object] = {"title": title, "whole": spread([whole * 1e3 for whole, _ in runs])}
@@ -125,7 +122,18 @@ def _commands() -> Commands:
     spider = str(ROOT / "benchmarks" / "contenders" / "scrapy_spider.py")
     quiet = ["-s", "LOG_ENABLED=0", "-s", "ROBOTSTXT_OBEY=0", "-s", "TELNETCONSOLE_ENABLED=0"]
     runspider = [scrapy, "runspider", spider, "-a", "url=URL", *quiet]
-    ours = [*here, "-m", "scraper", "crawl", str(ROOT / "spiders" / "docsite.py"), "-q", "-a", "url=URL"]
+    ours = [
+        *here,
+        "-m",
+        "scraper",
+        "crawl",
+        str(ROOT / "spiders" / "docsite.py"),
+        "-q",
+        "-s",
+        "delay=0",
+        "-a",
+        "url=URL",
+    ]
 
     def always() -> str:
         return ""
@@ -153,14 +161,9 @@ def _once(command: list[str], cores: Cores) -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder, pinned(cores.contender):
             words = [word.replace("URL", first.url) if word.endswith("URL") else word for word in command]
             began = time.perf_counter()
-            done = subprocess.run(
-                words, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
-                capture_output=True, timeout=PATIENCE, check=False,
-            )  # fmt: skip
-            whole = time.perf_counter() - began
+            done = ended(words, Path(folder))
     finally:
         first.close()
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no word"]
-        raise Failed(f"exit code {done.returncode}: {said[-1]}")
-    return whole, first.at - began if first.at else 0.0
+    if done.code:
+        raise Failed(f"exit code {done.code}: {last_word(done.err)}")
+    return done.seconds, first.at - began if first.at else 0.0

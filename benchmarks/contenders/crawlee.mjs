@@ -17,8 +17,9 @@ await lap(async (given, write) => {
     maxRequestRetries: 0, useSessionPool: false, retryOnBlocked: false, respectRobotsTxtFile: false,
     maxRequestsPerCrawl: given.pages || undefined, statusMessageLoggingInterval: 86400,
     preNavigationHooks: [(_, options) => { options.useHeaderGenerator = false; options.agent = agent; }],
-    async requestHandler({ request, $, addRequests }) {
+    async requestHandler({ request, response, $, addRequests }) {
       answered += 1;
+      if (response.statusCode !== 200) return;
       if (performance.now() > end && !part) {
         part = true;
         crawler.stop();

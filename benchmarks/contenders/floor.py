@@ -59,6 +59,8 @@ async def _worker(
         if seen is not None and answer.status == 200:
             title = page.css_first("title")
             seen.append({"url": url, "title": title.text() if title else "", "links": len(hrefs)})
+            del title
+        del page  # else 32 trees are kept while the next pages come
 
 
 if __name__ == "__main__":

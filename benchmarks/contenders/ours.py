@@ -20,6 +20,7 @@ from .lap import CONCURRENCY, run
 
 SPIDER = Path(__file__).parents[2] / "spiders" / "docsite.py"
 SETTINGS = {"delay": 0, "per_host": CONCURRENCY, "concurrency": CONCURRENCY}
+ANYWHERE = {"scope": "any", "allow_private": True}  # the many hosts are addresses of loopback
 TICK = 0.002  # seconds between two looks at the clock
 
 
@@ -27,7 +28,7 @@ async def main(given: argparse.Namespace, **more: Any) -> dict[str, Any]:
     """Crawl the site into a run folder; its journal becomes `--items`. `more` are further settings."""
     collect_less()  # as `scraper crawl` does
     spider = find(str(SPIDER), SPIDER.parent)(url=given.start)
-    limits = {"max_pages": given.pages} | ({"scope": "any"} if given.any_host else {})
+    limits = {"max_pages": given.pages} | (ANYWHERE if given.any_host else {})
     gaps = Gaps()
     if given.gaps:
         gaps.begin()

@@ -44,7 +44,7 @@ def selectolax() -> Way:
 
 def parsel() -> Way:
     """As Scrapy does, of bytes whose encoding is known."""
-    from parsel import Selector
+    from parsel import Selector  # type: ignore[import-not-found]  # of the peers' environment
 
     def read(body: bytes) -> tuple[str, list[str]]:
         page = Selector(body=body, encoding="utf8", type="html")

@@ -34,8 +34,7 @@ class Docsite(scrapy.Spider):
             return
         hrefs = response.css("a::attr(href)").getall()
         yield {"url": response.url, "title": response.css("title::text").get(""), "links": len(hrefs)}
-        for href in hrefs:
-            link = response.urljoin(href)
+        for link in dict.fromkeys(response.urljoin(href).partition("#")[0] for href in hrefs):
             if link.startswith("http"):
                 yield scrapy.Request(link)
 
