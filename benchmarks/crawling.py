@@ -33,9 +33,9 @@ class Shape(msgspec.Struct, frozen=True):
 SHAPES = {
     each.name: each
     for each in (
-        Shape("site", "a documentation site: 21 KB and 92 links a page"),
-        Shape("broad", "a thousand hosts, ten pages of 5 KB each", 10_000, 1_000),
-        Shape("tiny", "100,000 pages of half a kilobyte", 100_000),
+        Shape("site", "a documentation site"),
+        Shape("broad", "many hosts, ten pages of 5 KB each", 10_000, 1_000),
+        Shape("tiny", "pages of half a kilobyte", 100_000),
         Shape("large", "pages of one to three megabytes", 60, gaps=True),
     )
 }

@@ -59,7 +59,8 @@ def drawing(result: Result) -> str:
 
 def _panels(shape: str, data: Result) -> Iterator[tuple[str, list[Bar]]]:
     if data.get("floor", "") in data.get("contenders", {}):
-        yield f"{shape}: {data['what']} (speed, as a part of the floor's)", [*_speeds(data)]
+        size = f", {data['urls']:,} URLs" if "urls" in data else ""
+        yield f"{shape}: {data['what']}{size} (speed, as a part of the floor's)", [*_speeds(data)]
     elif "rows" in data:
         yield f"{shape}: {data['what']} (milliseconds, less is better)", [*_times(data)]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .plot import drawing
 from .result import Result, load
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -204,16 +205,17 @@ def put_into(page: Path, text: str) -> None:
 
 
 def main() -> None:
-    """Print a result, or put it into a page."""
+    """Print a result, or put it into a page; its drawing is drawn anew."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--into", type=Path, help="page with the marks")
     given = parser.parse_args()
     if not given.file.exists():
         raise SystemExit(f"there is no {given.file}")
-    drawn = given.file.with_suffix(".svg")
+    kept, drawn = load(given.file), given.file.with_suffix(".svg")
+    drawn.write_text(drawing(kept), encoding="utf-8")
     base = given.into.parent if given.into else Path.cwd()
-    shown = markdown(load(given.file), os.path.relpath(drawn, base) if drawn.exists() else "")
+    shown = markdown(kept, os.path.relpath(drawn, base))
     if given.into:
         put_into(given.into, shown.replace("\n## ", "\n### "))
     else:

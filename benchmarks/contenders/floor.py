@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 
 import aiohttp
@@ -21,11 +23,13 @@ from .lap import CONCURRENCY, run
 
 AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 PARSED = LexborDocumentOptions.WO_EVENTS.value  # 1 to 2 % faster, and what ours does
+M_TRIM_THRESHOLD, M_TOP_PAD = -1, -2  # of malloc.h
 BUFFER = 2**20  # bytes of a body that are read without pausing the socket
 
 
 async def main(given: argparse.Namespace) -> int:
     """Fetch every URL of the list."""
+    _keep_memory()
     urls = given.urls.read_text(encoding="utf-8").splitlines()
     left = islice(urls, given.pages or None)
     seen: list[dict[str, object]] | None = [] if given.items else None
@@ -35,6 +39,18 @@ async def main(given: argparse.Namespace) -> int:
     if seen is not None:
         given.items.write_text("".join(json.dumps(item) + "\n" for item in seen), encoding="utf-8")
     return min(len(urls), given.pages or len(urls))
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what a page needed for the next one.
+
+    It gives the top of the heap back where it is free, and whether it is after a small page is luck: measured, 110
+    or 220 us a page from one start to the next, with 28 page faults each.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 2**28)
+        mallopt(M_TOP_PAD, 2**26)
 
 
 def _session() -> aiohttp.ClientSession:
