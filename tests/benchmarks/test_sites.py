@@ -82,7 +82,7 @@ def test_a_contender_that_fails_says_what_it_died_of() -> None:
 def test_a_contender_leaves_no_process_behind_and_its_memory_is_that_of_all(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys, time\n"
-        "other = subprocess.Popen([sys.executable, '-c', 'x = bytes(60_000_000); print(1, flush=True); input()'],\n"
+        "other = subprocess.Popen([sys.executable, '-c', 'x = bytes([1]) * 60_000_000; print(1, flush=True); input()'],\n"
         "    stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
         "other.stdout.readline(); time.sleep(0.5)\n"
     )
