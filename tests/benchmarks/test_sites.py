@@ -82,8 +82,9 @@ def test_a_contender_that_fails_says_what_it_died_of() -> None:
 def test_a_contender_leaves_no_process_behind_and_its_memory_is_that_of_all(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys, time\n"
-        "other = subprocess.Popen([sys.executable, '-c', 'x = bytes([1]) * 60_000_000; print(1, flush=True); input()'],\n"
-        "    stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "held = 'held = bytes([1]) * 60_000_000; print(1, flush=True); input()'\n"
+        "pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}\n"
+        "other = subprocess.Popen([sys.executable, '-c', held], **pipes)\n"
         "other.stdout.readline(); time.sleep(0.5)\n"
     )
     done = ended([sys.executable, "-c", program], ROOT, several=True)
