@@ -7,6 +7,7 @@ there, those for node are left out.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ def npm_fits() -> bool:
 
 def python_missing() -> str:
     """Why the peers in Python cannot run, "" when they can."""
-    return "" if (PEERS / "installed").exists() else HOW
+    return "" if (PEERS / "installed").exists() and os.access(PYTHON, os.X_OK) else HOW
 
 
 def node_missing() -> str:
