@@ -125,7 +125,11 @@ def _notes(data: Result) -> Iterator[str]:
 def _missed(data: Result) -> Iterator[tuple[str, str]]:
     for name, groups in data.get("missed", {}).items():
         title = data["contenders"].get(name, {}).get("title", name)
-        yield title, "; ".join(f"{group}: {', '.join(urls)}" for group, urls in groups.items()) or "none"
+        yield title, "; ".join(f"{group}: {_quoted(urls)}" for group, urls in groups.items()) or "none"
+
+
+def _quoted(urls: list[str]) -> str:
+    return ", ".join(f"`{url}`" for url in urls)
 
 
 def losses(result: Result) -> Iterator[str]:
