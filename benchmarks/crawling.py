@@ -1,4 +1,4 @@
-"""The shapes that are crawled: `site`, `broad`, `tiny`, `large`; every contender on the same pages."""
+"""The shapes that are crawled: `site`, `even`, `broad`, `tiny`, `large`; every contender on the same pages."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from . import check, traps
 from .laps import Course, Failed, Lap, contend, items_of, race
 from .result import Result, summary
 from .roster import ROSTER, Contender
-from .site import Cores, Site, serve, serve_folder, serve_made, warm
+from .site import PAGES, Cores, Site, serve, serve_folder, serve_made, warm
 
 Say = Callable[[str], None]
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A site by its size. `pages` of 0: the real one, where it is there."""
+    """A site by its size. `pages` of 0: the real one, where it is there; `files`: of files, as that one."""
 
     name: str
     what: str
     pages: int = 0
     hosts: int = 1
     gaps: bool = False
+    files: bool = False
 
 
 SHAPES = {
     each.name: each
     for each in (
         Shape("site", "a documentation site"),
+        Shape("even", "pages that are all alike: 20 KB, 90 links", 2_000, files=True),
         Shape("broad", "many hosts, ten pages of 5 KB each", 10_000, 1_000),
         Shape("tiny", "pages of half a kilobyte", 100_000),
         Shape("large", "pages of one to three megabytes", 60, gaps=True),
@@ -97,12 +99,12 @@ def chosen(only: Iterable[str], shape: Shape) -> tuple[list[str], dict[str, str]
 
 @contextmanager
 def _served(shape: Shape, wanted: Wanted, work: Path, cores: Cores, *, log: bool = False) -> Iterator[Site]:
-    if shape.pages:
-        pages = min(wanted.pages or shape.pages, shape.pages)
+    pages = min(wanted.pages or shape.pages, shape.pages)
+    if pages and not shape.files:
         with serve_made(shape.name, pages, max(1, min(shape.hosts, pages // 4)), cores) as site:
             yield site
         return
-    generated = (wanted.pages or 5000) if wanted.generated else 0
+    generated = pages or ((wanted.pages or PAGES) if wanted.generated else 0)
     with serve(work, cores, generated=generated, static=wanted.static, log=log) as site:
         yield site
 
