@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from scraper.testing.walk import HTML, Expected
 
@@ -21,13 +21,26 @@ def items(path: Path) -> list[dict[str, Any]]:
 
 
 def faults(
-    found: list[dict[str, Any]], reference: list[dict[str, Any]], expected: Mapping[str, Expected]
+    found: list[dict[str, Any]],
+    reference: list[dict[str, Any]],
+    expected: Mapping[str, Expected],
+    *,
+    whole: bool = True,
 ) -> Iterator[str]:
-    """What is wrong with the items of a crawl, beside the truth and what the floor saw on the same pages."""
+    """What is wrong with the items of a crawl, beside the truth and what the floor saw on the same pages.
+
+    Without `whole` pages may be missing.
+    """
     pages = {url for url, answer in expected.items() if answer == HTML}
     counted = Counter(item["url"] for item in found)
-    yield from _examples("pages are missing", pages - counted.keys())
-    yield from _examples("pages are not of the site", counted.keys() - pages)
+    spelled = {unquote(url) for url in counted}
+    missing = pages - counted.keys() if whole else set()
+    others = counted.keys() - pages
+    plain = {unquote(page) for page in pages} if others else set()
+    respelled = {url for url in others if unquote(url) in plain}
+    yield from _examples("pages are missing", (url for url in missing if unquote(url) not in spelled))
+    yield from _examples("pages are not of the site", others - respelled)
+    yield from _examples("URLs are spelled otherwise", respelled)
     yield from _examples("pages have several items", (url for url, number in counted.items() if number > 1))
     seen = {item["url"]: item for item in reference}
     for name in ("title", "links"):

@@ -1,181 +1,146 @@
-"""Compares the contenders on one site: `python -m benchmarks.run [--rounds 3] [--json PATH]`.
+"""Compares the framework with its floor and other crawlers: `python -m benchmarks.run [--shape all] [--peers]`.
 
-Each runs in a process of its own on one core, the server on the other; the rounds are interleaved, so that a
-machine that grows slower does so for all, and a ratio is always of two laps of one round.
+Each contender runs in a process of its own on one core, the server on the other; the rounds are interleaved, so
+that a machine that grows slower does so for all, and a ratio is always of two laps of one round. What was measured
+is kept as benchmarks/results/<version>.json, drawn beside it as .svg; docs/benchmarks.md tells how each
+number comes about.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
-import platform
+import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from importlib.metadata import version
+import time
 from pathlib import Path
 from typing import Any
 
-from . import check
-from .site import Cores, Site, install, serve, warm
+from . import crawling, peers, plot, report, result, timing
+from .crawling import SHAPES, Wanted
+from .roster import ROSTER
+from .site import Cores, install, missing
 
-CONTENDERS = ("floor", "handwritten", "memory", "ours")
-TOLD = ("aiohttp", "selectolax", "url-py", "msgspec", "uvloop")
-Lap = dict[str, float]
+# Shapes that are programs of their own, each with `--json PATH`; those that are not there are left out of `all`.
+PROGRAMS = {"engine": "benchmarks.engine", "delays": "benchmarks.broad"}
+ALL = (*SHAPES, "parse", "start", *PROGRAMS)
 
 
 def main() -> int:
-    """Run everything; 1 when a crawl was not exact or ours is below `--least` of the floor."""
+    """Run what was asked for; 1 when a crawl was not exact or ours is below `--least` of the floor."""
     given = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is ended too
-    if given.install:
-        install()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and contenders are ended too
+    _set_up(given)
     cores = Cores.pick()
+    name = given.name or ("quick" if given.pages or given.generated else "")
+    path = given.results / f"{result.label(name)}.json"
+    kept = result.load(path)
+    about = {"machine": result.machine(cores), "versions": result.versions()}
+    print(about["machine"])
+    low = wrong = False
+    for shape in given.shape:
+        found = measure(shape, given, cores)
+        if found is None:
+            continue
+        kept["shapes"][shape] = found | about | {"date": time.strftime("%Y-%m-%d")}
+        kept["name"] = path.stem
+        result.save(path, kept)
+        path.with_suffix(".svg").write_text(plot.drawing(kept), encoding="utf-8")
+        print(f"\n{report.text(shape, found)}\n", flush=True)
+        wrong |= bool(found.get("faults"))
+        ours = found.get("contenders", {}).get("ours", {})
+        low |= shape == "site" and ours.get("speed_of_floor", {"median": 1.0})["median"] < given.least
+    print(f"kept: {path} and {path.with_suffix('.svg').name}; python -m benchmarks.report {path} gives Markdown")
+    if given.json:
+        given.json.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    return int(low or wrong)
+
+
+def measure(shape: str, given: argparse.Namespace, cores: Cores) -> dict[str, Any] | None:
+    """One shape, or None when its program is not there."""
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        laps: dict[str, list[Lap]] = {name: [] for name in given.only}
-        with serve(work / "timed", cores, generated=given.generated, static=given.static) as site:
-            print(f"{site.what}, {_machine(cores)}")
-            urls = _prepare(site, work)
-            for number in range(given.rounds):
-                for name in given.only:
-                    lap = contend(name, site, urls, work / f"{name}.jsonl" if name != "floor" else None, cores)
-                    laps[name].append(lap)
-                    speed = lap["answered"] / lap["seconds"]
-                    print(f"round {number + 1} {name:12} {speed:8,.0f} pages/s", flush=True)
-        faults = [] if given.no_check else exactness(work / "check", cores, given)
-    result = summary(site, laps, cores) | {"exact": None if given.no_check else not faults, "faults": faults}
-    _print(result)
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    low = result["ratios"].get("ours", {"median": 1.0})["median"] < given.least
-    return 1 if faults or low else 0
+        if shape in PROGRAMS:
+            return _program(PROGRAMS[shape], work / "told.json")
+        if shape == "parse":
+            return timing.parse(given.pages, given.rounds, work, cores, say, generated=given.generated)
+        if shape == "start":
+            return timing.start(timing.TRIES, cores, say)
+        wanted = Wanted(
+            only=given.only, rounds=given.rounds, pages=given.pages, cut=given.seconds, generated=given.generated,
+            static=given.static, check=not given.no_check,
+        )  # fmt: skip
+        return {"rounds": given.rounds, **crawling.run(SHAPES[shape], wanted, work, cores, say)}
 
 
-def contend(name: str, site: Site, urls: Path, items: Path | None, cores: Cores) -> Lap:
-    """One lap of one contender. Raises CalledProcessError when it fails."""
-    command = [sys.executable, "-m", f"benchmarks.contenders.{name}", site.start, "--urls", str(urls)]
-    if items is not None:
-        command += ["--items", str(items)]
-    if cores.contender is not None:
-        command += ["--core", str(cores.contender)]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]).stdout
-    lap: Lap = json.loads(told)
-    return lap
+def say(text: str) -> None:
+    """One line of progress."""
+    print(text, flush=True)
 
 
-def exactness(work: Path, cores: Cores, given: argparse.Namespace) -> list[str]:
-    """Crawl once more on a server that keeps a record, and compare it with the truth and with the floor."""
-    with serve(work, cores, generated=given.generated, static=given.static, log=True) as site:
-        expected = site.expected()
-        urls = _write_urls(work / "urls.txt", expected)
-        lap = contend("ours", site, urls, work / "ours.jsonl", cores)
-        faults = []
-        if site.log is not None:
-            faults = list(check.record_faults(site.requests(), expected))
-        else:
-            print("no record of requests: nginx is not there; judged by the items alone")
-        contend("floor", site, urls, work / "floor.jsonl", cores)
-        found, reference = check.items(work / "ours.jsonl"), check.items(work / "floor.jsonl")
-    if lap["answered"] != len(expected):
-        faults.append(f"{lap['answered']:,} URLs answered of {len(expected):,}")
-    return [*faults, *check.faults(found, reference, expected)]
+def _program(module: str, path: Path) -> dict[str, Any] | None:
+    if importlib.util.find_spec(module) is None:
+        say(f"without {module}: not there")
+        return None
+    subprocess.run([sys.executable, "-m", module, "--json", str(path)], check=True, cwd=peers.ROOT)
+    return {"program": module, "data": json.loads(path.read_text(encoding="utf-8"))}
 
 
-def summary(site: Site, laps: dict[str, list[Lap]], cores: Cores) -> dict[str, Any]:
-    """Everything as data: per contender pages/s, microseconds of CPU a page, peak bytes; ratios to the floor."""
-    contenders = {}
-    for name, runs in laps.items():
-        contenders[name] = {
-            "pages_per_second": _spread([lap["answered"] / lap["seconds"] for lap in runs]),
-            "cpu_us_per_page": _spread([lap["cpu"] / lap["answered"] * 1e6 for lap in runs]),
-            "peak_bytes": max(lap["peak"] for lap in runs),
-            "pages": runs[0]["answered"],
-        }
-    ratios = {}
-    for name, runs in laps.items():
-        if "floor" in laps and name != "floor":
-            pairs = zip(runs, laps["floor"], strict=True)
-            ratios[name] = _spread([_speed(lap) / _speed(floor) for lap, floor in pairs])
-    if {"ours", "memory"} <= laps.keys():  # of the time of a page, and of its processor time
-        pairs = [*zip(laps["ours"], laps["memory"], strict=True)]
-        ratios["durable time"] = _spread([_speed(memory) / _speed(ours) for ours, memory in pairs])
-        ratios["durable cpu"] = _spread([ours["cpu"] / memory["cpu"] for ours, memory in pairs])
-    return {
-        "site": site.what,
-        "machine": _machine(cores),
-        "versions": {name: version(name) for name in TOLD},
-        "contenders": contenders,
-        "ratios": ratios,
-    }
-
-
-def _speed(lap: Lap) -> float:
-    return lap["answered"] / lap["seconds"]
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
-
-
-def _print(result: dict[str, Any]) -> None:
-    heads = (("pages/s", 8), ("(min", 8), ("max)", 8), ("us CPU/page", 12), ("peak MB", 8), ("of floor", 9))
-    print("\n" + " " * 12, *(f"{text:>{width}}" for text, width in (*heads, ("(min", 6), ("max)", 6))))
-    for name, each in result["contenders"].items():
-        speed, ratio = each["pages_per_second"], result["ratios"].get(name)
-        row = f"{name:12} {speed['median']:8,.0f} {speed['min']:8,.0f} {speed['max']:8,.0f}"
-        row += f" {each['cpu_us_per_page']['median']:12,.0f} {each['peak_bytes'] / 1e6:8,.0f}"
-        if ratio:
-            row += f" {ratio['median']:9.3f} {ratio['min']:6.3f} {ratio['max']:6.3f}"
-        print(row)
-    for name in ("time", "cpu"):
-        if ratio := result["ratios"].get(f"durable {name}"):
-            shown = f"{ratio['median']:.3f} ({ratio['min']:.3f}, {ratio['max']:.3f})"
-            print(f"durability costs {shown} times the {name} of a crawl in memory")
-    if result["exact"] is not None:
-        print("exact: every URL once, nothing else, same titles" if result["exact"] else "NOT EXACT")
-    for fault in result["faults"]:
-        print(f"  {fault}")
-
-
-def _prepare(site: Site, work: Path) -> Path:
-    warm(site.root)
-    expected = site.expected()
-    missing = sum(answer.status != 200 for answer in expected.values())
-    print(f"{len(expected):,} URLs reachable, {missing} of them missing")
-    return _write_urls(work / "urls.txt", expected)
-
-
-def _write_urls(path: Path, urls: Sequence[str] | dict[str, Any]) -> Path:
-    path.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
-    return path
-
-
-def _machine(cores: Cores) -> str:
-    pinned = (
-        "one shared core"
-        if cores.contender is None
-        else f"contender on core {cores.contender}, server on {cores.server}"
-    )
-    return f"Python {platform.python_version()} on {platform.machine()}, {pinned}"
+def _set_up(given: argparse.Namespace) -> None:
+    """Get what is missing and may be got, and say what stands in for what is not."""
+    wanted = [name for name in missing() if not (given.generated and name == "rust-doc")]
+    if wanted and (given.install or (os.geteuid() == 0 and not given.no_install and not given.static)):
+        try:
+            install()
+        except (PermissionError, subprocess.CalledProcessError) as error:
+            if given.install:
+                raise SystemExit(f"{error}; without --install stand-ins are used") from error
+    for name in missing():
+        stand_in = "a generated site" if name == "rust-doc" else "our own static server"
+        say(f"{name} is not there: {stand_in} stands in")
+    if given.peers:
+        for trouble in peers.install():
+            say(trouble)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Compare with the floor.")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="where the result goes")
-    parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=CONTENDERS, help="contenders, by comma"
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--shape", type=_names(ALL), default=["site"], help=f"all, or by comma: {', '.join(ALL)}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", type=_names(tuple(ROSTER)), default=list(ROSTER), help="contenders, by comma")
+    parser.add_argument("--pages", type=int, default=0, help="of the site, for a quick look")
+    parser.add_argument("--seconds", type=float, default=40.0, help="after which a peer takes no further page")
+    parser.add_argument("--peers", action="store_true", help="install other crawlers below benchmarks/work first")
+    parser.add_argument("--name", default="", help="added to the version in the name of the result")
+    parser.add_argument("--results", type=Path, default=result.FOLDER, help="folder that the result is kept in")
+    parser.add_argument("--json", type=Path, help="write the result there too")
     parser.add_argument("--least", type=float, default=0.0, help="least median ratio of ours to the floor")
-    parser.add_argument("--install", action="store_true", help="get site and server with apt-get")
+    parser.add_argument("--install", action="store_true", help="fail when site and server cannot be had by apt-get")
+    parser.add_argument("--no-install", action="store_true", help="install nothing by apt-get, even as root")
     parser.add_argument("--generated", action="store_true", help="crawl the generated site")
     parser.add_argument("--static", action="store_true", help="serve with the project's own static server")
-    parser.add_argument("--no-check", action="store_true", help="leave the exactness check out")
+    parser.add_argument("--no-check", action="store_true", help="leave the exactness checks out")
     return parser.parse_args()
+
+
+class _names:
+    """Words by comma out of those that there are; `all` of them."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self._known = known
+
+    def __call__(self, text: str) -> list[str]:
+        if text == "all":
+            return list(self._known)
+        if unknown := [word for word in text.split(",") if word not in self._known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(self._known)}")
+        return text.split(",")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The site that is crawled and the server that serves it, on a core of its own.
 
-The site is Debian's `rust-doc`, the server nginx; where one is missing, `install` gets it with apt-get, else a
-generated site and the project's own static server stand in, and `what` says so.
+The usual site is Debian's `rust-doc`, the server nginx; where one is missing, `install` gets it with apt-get, else
+a generated site and the project's own static server stand in, and `what` says so.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
 from scraper.testing.walk import Expected, walk
 
+from .made import Made, hosts_possible
+
 RUST_DOC = Path("/usr/share/doc/rust-doc/html")
 PAGES = 5_000  # of the generated site
 LINKS = 90  # of each of its pages
 SIZE = 20_000  # bytes of each
-STARTING = 10.0  # seconds a server may take to begin
+STARTING = 60.0  # seconds a server may take to begin
 NGINX = """
 {user} daemon off; pid {work}/nginx.pid; worker_processes 1; error_log stderr error;
 events {{ worker_connections 1024; }}
@@ -55,15 +58,22 @@ class Cores(NamedTuple):
 
 
 class Site(msgspec.Struct):
-    """A folder that is served: `start` is the URL of its first page."""
+    """A folder, or a site made from numbers, that is served: `start` is the URL of its first page."""
 
-    root: Path
+    root: Path | Made
     start: str
     what: str
     log: Path | None = None  # one line a request, where the server keeps one
 
+    @property
+    def many_hosts(self) -> bool:
+        """Whether its links lead to other hosts."""
+        return isinstance(self.root, Made) and self.root.hosts > 1
+
     def expected(self) -> dict[str, Expected]:
         """Every URL a correct crawl asks for, with its answer."""
+        if isinstance(self.root, Made):
+            return self.root.expected(urlsplit(self.start).port or 80)
         base = self.start[: self.start.rindex("/") + 1]
         return walk(self.root, self.start.removeprefix(base), base)
 
@@ -74,43 +84,71 @@ class Site(msgspec.Struct):
         return [(method, target, int(status)) for method, target, status in lines]
 
 
+def missing() -> list[str]:
+    """The Debian packages of site and server that are not there."""
+    there = {"rust-doc": RUST_DOC.is_dir(), "nginx-light": _nginx() is not None}
+    return [name for name, present in there.items() if not present]
+
+
 def install() -> None:
     """Get what is missing with apt-get. Raises CalledProcessError, PermissionError when not root."""
-    there = {"rust-doc": RUST_DOC.is_dir(), "nginx-light": _nginx() is not None}
-    missing = [name for name, present in there.items() if not present]
-    if not missing:
+    packages = missing()
+    if not packages:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise PermissionError(f"installing {', '.join(missing)} needs apt-get and root")
+        raise PermissionError(f"installing {', '.join(packages)} needs apt-get and root")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *missing], check=True, env=quiet)
+    subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], check=True, env=quiet)
 
 
 @contextmanager
 def serve(
-    work: Path, cores: Cores, *, generated: bool = False, static: bool = False, log: bool = False
+    work: Path, cores: Cores, *, generated: int = 0, static: bool = False, log: bool = False
 ) -> Iterator[Site]:
     """Serve the site from a process of its own. `work` is an empty folder for what that needs.
 
-    `generated` and `static` take the stand-ins even where site or server are there; `log` keeps the requests
-    (nginx only).
+    `generated` (pages of that) and `static` take the stand-ins even where site or server are there; `log` keeps
+    the requests (nginx only).
     """
     work.mkdir(parents=True, exist_ok=True)
-    root, what = (
-        (RUST_DOC, "rust-doc") if RUST_DOC.is_dir() and not generated else (generate(work / "site"), "generated")
-    )
+    if RUST_DOC.is_dir() and not generated:
+        root, what = RUST_DOC, "rust-doc"
+    else:
+        root, what = generate(work / "site", generated or PAGES), "generated"
+    with serve_folder(root, work, cores, static=static, log=log) as site:
+        site.what = f"{what} on {site.what}"
+        yield site
+
+
+@contextmanager
+def serve_folder(
+    root: Path, work: Path, cores: Cores, *, static: bool = False, log: bool = False
+) -> Iterator[Site]:
+    """Serve a folder with nginx, or with the project's own static server; `what` names it."""
     nginx = None if static else _nginx()
     port = _free_port()
     if nginx is not None:
         record = work / "access.log" if log else None
-        command, what = _nginx_command(nginx, work, root, port, record), f"{what} on nginx"
+        command, what = _nginx_command(nginx, work, root, port, record), "nginx"
     else:
         record = None
         command = [sys.executable, "-m", "scraper.testing.static", str(root), "--port", str(port)]
-        what = f"{what} on scraper.testing.static"
+        what = "scraper.testing.static"
     with _process(command, cores.server) as child:
         _wait_until_open(port, child)
         yield Site(root, f"http://127.0.0.1:{port}/index.html", what, record)
+
+
+@contextmanager
+def serve_made(shape: str, pages: int, hosts: int, cores: Cores) -> Iterator[Site]:
+    """Serve a site made from numbers, of fewer hosts where the machine does not let us have so many."""
+    made = Made(shape, pages, hosts_possible(hosts) if hosts > 1 else 1)
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.made", shape, str(made.pages), str(made.hosts), str(port)]
+    of = f" on {made.hosts:,} hosts" if hosts > 1 else ""
+    with _process(command, cores.server) as child:
+        _wait_until_open(port, child)
+        yield Site(made, made.url(0, port), f"{made.pages:,} pages{of} from memory (benchmarks.made)")
 
 
 def warm(root: Path) -> int:
@@ -188,7 +226,7 @@ def _go_first() -> bool:
 @contextmanager
 def _process(command: list[str], core: int | None) -> Iterator[subprocess.Popen[bytes]]:
     with pinned(core, first=True):
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
     try:
         yield child
     finally:

@@ -9,32 +9,48 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 
 import aiohttp
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 from yarl import URL
 
-from .lap import run
+from .lap import CONCURRENCY, run
 
-CONCURRENCY = 32
 AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 PARSED = LexborDocumentOptions.WO_EVENTS.value  # 1 to 2 % faster, and what ours does
+M_TRIM_THRESHOLD, M_TOP_PAD = -1, -2  # of malloc.h
 BUFFER = 2**20  # bytes of a body that are read without pausing the socket
 
 
 async def main(given: argparse.Namespace) -> int:
     """Fetch every URL of the list."""
+    _keep_memory()
     urls = given.urls.read_text(encoding="utf-8").splitlines()
-    left = iter(urls)
+    left = islice(urls, given.pages or None)
     seen: list[dict[str, object]] | None = [] if given.items else None
     async with _session() as session, asyncio.TaskGroup() as group:
         for _ in range(CONCURRENCY):
             group.create_task(_worker(session, left, seen))
     if seen is not None:
         given.items.write_text("".join(json.dumps(item) + "\n" for item in seen), encoding="utf-8")
-    return len(urls)
+    return min(len(urls), given.pages or len(urls))
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what a page needed for the next one.
+
+    It gives the top of the heap back where it is free, and whether it is after a small page is luck: measured, 110
+    or 220 us a page from one start to the next, with 28 page faults each.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 2**28)
+        mallopt(M_TOP_PAD, 2**26)
 
 
 def _session() -> aiohttp.ClientSession:
@@ -59,6 +75,8 @@ async def _worker(
         if seen is not None and answer.status == 200:
             title = page.css_first("title")
             seen.append({"url": url, "title": title.text() if title else "", "links": len(hrefs)})
+            del title
+        del page  # else 32 trees are kept while the next pages come
 
 
 if __name__ == "__main__":

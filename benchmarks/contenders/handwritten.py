@@ -11,16 +11,15 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import aiohttp
 from selectolax.lexbor import LexborHTMLParser
 
-from .lap import run
-
-CONCURRENCY = 32
+from .lap import CONCURRENCY, run
 
 
 class Crawl:
-    """Every page of one site, each once."""
+    """Every page of one site, or of all that it leads to, each once."""
 
-    def __init__(self, start: str, out: TextIO) -> None:
-        self.host = urlsplit(start).netloc
+    def __init__(self, start: str, out: TextIO, *, most: int = 0, any_host: bool = False) -> None:
+        self.host = "" if any_host else urlsplit(start).netloc
+        self.most = most
         self.seen = {start}
         self.queue: asyncio.Queue[str] = asyncio.Queue()
         self.queue.put_nowait(start)
@@ -47,7 +46,9 @@ class Crawl:
         self.out.write(json.dumps(item) + "\n")
         for href in hrefs:
             link = urldefrag(urljoin(url, href)).url
-            if link not in self.seen and urlsplit(link).netloc == self.host:
+            if link not in self.seen and (not self.host or urlsplit(link).netloc == self.host):
+                if self.most and len(self.seen) >= self.most:
+                    return
                 self.seen.add(link)
                 self.queue.put_nowait(link)
 
@@ -55,7 +56,7 @@ class Crawl:
 async def main(given: argparse.Namespace) -> int:
     """Crawl from the start page until the queue is empty."""
     with given.items.open("w", encoding="utf-8") as out:
-        crawl = Crawl(given.start, out)
+        crawl = Crawl(given.start, out, most=given.pages, any_host=given.any_host)
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             workers = [group.create_task(crawl.worker(session)) for _ in range(CONCURRENCY)]
             await crawl.queue.join()

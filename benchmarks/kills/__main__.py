@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -26,10 +25,9 @@ from pathlib import Path
 from scraper.testing.trial import Trial
 from scraper.testing.trial_site import TrialProcess
 
-ROOT = Path(__file__).parents[2]
+from ..peers import PEERS, ROOT, install_python
+
 HERE = Path(__file__).parent
-PEERS = ROOT / "benchmarks" / "work" / "peers"
-PACKAGES = ("scrapy==2.19.*", "crawlee[parsel]>=1.11")
 PATIENCE = 180.0  # seconds that the last process may take
 LIFE = 80  # requests that the others send at most before they are killed
 
@@ -169,13 +167,6 @@ def _score(
     )
 
 
-def install() -> None:
-    """Make the environment of the peers."""
-    if not (PEERS / "bin" / "scrapy").exists():
-        venv.create(PEERS, with_pip=True)
-        subprocess.run([PEERS / "bin" / "python", "-m", "pip", "install", "-q", *PACKAGES], check=True)
-
-
 def main() -> int:
     """Run all and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
@@ -189,7 +180,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="leave the contenders' folders there")
     given = parser.parse_args()
     if given.install:
-        install()
+        install_python()
     scores: list[Score] = []
     with (
         TrialProcess(Trial(given.pages, pace=given.pace, ill=0)) as site,
