@@ -151,4 +151,4 @@ class Host:
 
     def idle(self) -> bool:
         """Whether nothing is under way for it."""
-        return not (self.out or self.queue or self.waiters or self.parked) and self.pages == self.answered
+        return not (self.out or self.queue or self.waiters or self.parked) and self.pages <= self.answered

@@ -41,8 +41,11 @@ class Others(msgspec.Struct):
     def add(self, proof: Proof) -> None:
         """One more host."""
         mine = self.proof
-        for name in ("departures", "rests", "rested", "early", "browser"):
-            setattr(mine, name, getattr(mine, name) + getattr(proof, name))
+        mine.departures += proof.departures
+        mine.rests += proof.rests
+        mine.rested += proof.rested
+        mine.early += proof.early
+        mine.browser += proof.browser
         beyond, before = proof.most_parallel - proof.per_host, mine.most_parallel - mine.per_host
         if not self.hosts or (beyond, proof.most_parallel) > (before, mine.most_parallel):
             mine.most_parallel, mine.per_host = proof.most_parallel, proof.per_host
@@ -223,12 +226,12 @@ class Known:
         ill = kept.failures or kept.trips or kept.strikes or kept.trial or kept.down
         return bool(ill or kept.delay or (kept.pages and self._limited))
 
-    def _shorten(self, spare: int = 10) -> None:
-        """Sum the proofs of the least of too many hosts; one in `spare` at once, so that sorting costs little."""
+    def _shorten(self) -> None:
+        """Sum the proofs of the least of too many hosts; many at once, so that sorting costs little."""
         if len(self._past) <= self._listed:
             return
         ordered = sorted(self._past, key=self._weight)
-        for name in ordered[: len(ordered) - self._listed + self._listed // spare]:
+        for name in ordered[: len(ordered) - self._listed + self._listed // 4]:
             kept = self._past.pop(name).kept
             self.others.add(kept.proof)
             kept.proof = Proof()
