@@ -43,6 +43,7 @@ from .stats import Stats, ended
 from .url import origin
 
 log = logging.getLogger("scraper.crawl")
+SEEDS = 64  # taken in one turn of the loop
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
 
 
@@ -94,7 +95,7 @@ class Crawl:
             spider, settings, self.stats, note=lambda token: note(token, 0), folder=folder, alarm=alarm
         )  # fmt: skip
         self.reading = Reading(settings, lambda token: note(token, 1))
-        self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.hosts)
+        self.seeds = Seeds(spider, self.pages.check, lambda: not self.stats.ends and not self.gate.known.met)
         self.errands = Errands(
             self, self.gate, self.judge, self.stats, settings, clock, self.reading.open, self.handover.seeded
         )
@@ -127,6 +128,7 @@ class Crawl:
         self.spider._line = self.errands
         if self.recovered.resumed:
             self.handover.restore(self.recovered)
+            self.recovered.facts = {}  # they are where they belong now
         try:
             async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
@@ -205,11 +207,14 @@ class Crawl:
         self._end_if_idle()
         begun, done = self.handover.begun, self.recovered.seeds_done
         async with aclosing(self.seeds.requests(begun=begun, done=done)) as seeds:
+            number = 0
             async for request in seeds:
                 if self._ended.is_set() or self.limits.pages_left == 0:
                     return  # not one more could be admitted
                 self.commit.add_seeds(self._store.add(self.handover.seed(request)))
-                await asyncio.sleep(0)  # a `start` that awaits nothing would fill the store before the first page
+                number += 1
+                if not number % SEEDS:  # a `start` that awaits nothing would fill the store before the first page
+                    await asyncio.sleep(0)
                 await self._gate_has_room()
         if self.seeds.broken:
             self.stop("broken")

@@ -26,6 +26,8 @@ CONNECTION = frozenset(
         Reason.HEADER_TIMEOUT, Reason.TLS, Reason.EMPTY_REPLY,
     }
 )  # fmt: skip
+# Failures of an answer that has begun: the host is well.
+ANSWERED = frozenset({Reason.TOO_LARGE, Reason.PARTIAL, Reason.SLOW_BODY})
 
 
 class Judge:
@@ -51,16 +53,17 @@ class Judge:
     def health(self, request: Request, error: FetchError | None) -> None:
         """Tell the gate how a send to a host went; an overloaded host is sent to rest."""
         host = self._gate.host(request.host)
-        now = self._clock.monotonic()
         if error is None:
             self._gate.healthy(host)
-        elif isinstance(error, StatusError) and error.status in OVERLOAD:
+            return
+        now = self._clock.monotonic()
+        if isinstance(error, StatusError) and error.status in OVERLOAD:
             until = self._gate.overloaded(host, error.after, now)
             if self._events.wanted:
                 self._events.tell(HostRests(request.host, until - now, error.reason))
         elif error.reason in CONNECTION:
             self._gate.unhealthy(host, now)
-        elif isinstance(error, StatusError):
+        elif isinstance(error, StatusError) or error.reason in ANSWERED:
             self._gate.healthy(host)
 
     def status(self, request: Request, response: Response) -> StatusError | None:

@@ -98,7 +98,7 @@ class Progress:
             items=crawl.stats.items,
             errors=crawl.stats.failed,
             queued=crawl.gate.queued,
-            hosts=len(crawl.gate.hosts),
+            hosts=crawl.gate.known.met,
             rate=(pages - before) / (now - since) if now > since else 0.0,
             elapsed=now - self._began,
         )

@@ -25,6 +25,7 @@ from .guard import Guard
 from .head import field_lines, length_line, request_line, waits
 from .headers import WireHeaders
 from .pool import Place, Pool
+from .resolve import Names
 from .watch import Exchange, Watch
 from .wire import Wire
 
@@ -50,7 +51,7 @@ class Http:
 
     async def __aenter__(self) -> Http:
         self._loop = asyncio.get_running_loop()
-        inner = self._resolver or aiohttp.DefaultResolver()
+        inner = self._resolver or Names()
         self._opened = None if self._resolver else inner
         self._pool = Pool(self._loop, self._rules, self._guard, inner)
         self._watch = Watch(self._loop)
