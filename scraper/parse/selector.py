@@ -132,8 +132,15 @@ def _first(root: Root, part: Part) -> LexborNode | str | None:
     node = root.css_first(part.css)
     if node is None:
         return None
-    values = _values(node, part)
-    return values[0] if values else next(iter(_matches(root, part)), None)
+    if part.kind == _TEXT and not part.below:
+        child = node.first_child
+        while child is not None:
+            if child.is_text_node:
+                return child.text_content or ""
+            child = child.next
+    elif values := _values(node, part):
+        return values[0]
+    return next(iter(_matches(root, part)), None)
 
 
 def _owners(root: Root, part: Part) -> list[LexborNode]:
@@ -284,7 +291,10 @@ class Selection(Sequence[M], Generic[M]):
 
     def getall(self) -> list[str]:
         """Every match: its HTML, or the string."""
-        return [_string(match) for match in self._found]
+        found = self._found
+        if self._part is not None and self._part.kind:
+            return cast("list[str]", list(found))
+        return [_string(match) for match in found]
 
     @property
     def attrib(self) -> dict[str, str]:
