@@ -136,7 +136,8 @@ def _first(root: Root, part: Part) -> LexborNode | str | None:
         child = node.first_child
         while child is not None:
             if child.is_text_node:
-                return child.text_content or ""
+                text: str = child.text_content
+                return text
             child = child.next
     elif values := _values(node, part):
         return values[0]
