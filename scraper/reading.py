@@ -18,7 +18,7 @@ from .settings import Settings
 TREE = 20  # bytes of a page's tree for each of its own, at most: 234 for each element or text (measured)
 TOGETHER = 96 * 2**20  # bytes of the trees of large pages that are there at once; a larger one is there alone
 PATIENCE = 10.0  # seconds a page waits for others to go, which a spider may keep
-RETURNED = 32 * 2**20  # bytes of a tree whose memory is given back to the system
+RETURNED = 64 * 2**20  # bytes of a tree whose memory is given back to the system; it costs a tenth of the parse
 
 
 class Reading:

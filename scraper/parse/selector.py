@@ -136,11 +136,11 @@ def _first(root: Root, part: Part) -> LexborNode | str | None:
         child = node.first_child
         while child is not None:
             if child.is_text_node:
-                text: str = child.text_content
-                return text
+                return child.text_content
             child = child.next
     elif values := _values(node, part):
-        return values[0]
+        value: LexborNode | str = values[0]
+        return value
     return next(iter(_matches(root, part)), None)
 
 
