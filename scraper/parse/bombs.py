@@ -105,11 +105,11 @@ def _places(size: int, every: int, length: int) -> Iterator[int]:
 
 
 def _slices(html: bytes) -> Iterator[tuple[int, int]]:
-    """The page in slices that begin at a '<'."""
+    """The page in slices that begin at a '<', or far from any."""
     start, size = 0, len(html)
     while start < size:
-        stop = html.find(b"<", start + SLICE) if start + SLICE < size else size
-        stop = stop if stop > 0 else size
+        stop = html.find(b"<", start + SLICE, start + 2 * SLICE)
+        stop = stop if stop > 0 else min(start + 2 * SLICE, size)
         yield start, stop
         start = stop
 
@@ -117,6 +117,10 @@ def _slices(html: bytes) -> Iterator[tuple[int, int]]:
 def _tags(html: bytes) -> int:
     """About how many tags a page has."""
     return EVERY // 512 * sum(html.count(b"<", at, at + 512) for at in _places(len(html), EVERY, 512))
+
+
+def _exactly(html: bytes) -> int:
+    return sum(html.count(b"<", at, at + SLICE) for at in range(0, len(html), SLICE))
 
 
 # -- what is opened again and again ---------------------------------------------------------------------
@@ -135,7 +139,7 @@ def _opens_again(html: bytes) -> bool:
         return True
     if formats * size <= 3 * most:  # three bytes are the shortest tag
         return False
-    tags = html.count(b"<")
+    tags = _exactly(html)
     if tags <= FEW or formats * tags <= most:
         return False
     again = _opening(html, tags)
@@ -178,7 +182,7 @@ def _can_nest(html: bytes) -> bool:
     """
     parts = [html[at : at + 2048] for at in _places(len(html), 4 * EVERY, 2048)]
     before = sum(part.count(b"<") for part in parts)
-    most = 4 * before * DEEP // (5 * html.count(b"<")) if before else 0
+    most = 4 * before * DEEP // (5 * _exactly(html)) if before else 0
     parts = [_INLINE_LEAF.sub(b"", part) for part in parts]
     looking = left = _whole(parts)
     for _ in range(8):  # levels of elements inside each other

@@ -51,6 +51,11 @@ BOMBS = {
     "nested svg": b"<svg><g>" * N,
     "attributes": b"<a " + b" ".join(b"a%d" % i for i in range(100_000)) + b">",
     "attributes that quote >": b"<a " + b" ".join(b"a%d='>'" % i for i in range(40_000)) + b">",
+    "attributes of an end tag": b"<div>" * 400
+    + b"".join(b"<b %d>" % i for i in range(700)) * 2
+    + b"</b "
+    + b" ".join(b"a%d='<p>'" % i for i in range(40_000))
+    + b">",
     "text in a table": b"<table>" + b"x<!---->" * 100_000,
     "pieces of text in a table": b"<tAble>" + (b"x" * 500 + b"<!---->") * 4_000,
     "text between rows": b"<p>x</p>" * 1_000 + b"<table>" + (b"x" * 500 + b"<tr>") * 4_000,
@@ -59,7 +64,7 @@ BOMBS = {
     + b"".join(b"<b %d>" % i for i in range(60))
     + b"<p>x" * N,
     "attributes in a large page": b"<p>x</p>" * 50_000 + b"<a " + b" ".join(b"a%d='>'" % i for i in range(60_000)),
-    "nested div in a large page": b"<p>x</p>" * 80_000 + b"<div>" * N + b"<p>x</p>" * 80_000,
+    "nested div in a large page": b"<p>x</p>" * 50_000 + b"<div>" * 50_000,
 }
 
 HARMLESS = {
