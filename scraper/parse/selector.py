@@ -99,8 +99,7 @@ def select(root: Root, query: str, url: str = "") -> Selection[Any]:
     """What a selector names below (and including) `root`; `url` is the page, for errors."""
     parts = split(query)
     if len(parts) == 1:
-        part = parts[0]
-        if part.css not in _valid or part.below:
+        if (part := parts[0]).css not in _valid or part.below:
             found = _matches(root, part)
             _valid.add(part.css) if len(_valid) < MEMO else _valid.clear()
             return Selection(found, query, url)
@@ -134,14 +133,12 @@ def _first(root: Root, part: Part) -> LexborNode | str | None:
         return None
     if part.kind == _TEXT and not part.below:
         child = node.first_child
-        while child is not None:
-            if child.is_text_node:
-                return child.text_content
+        while child is not None and not child.is_text_node:
             child = child.next
-    elif values := _values(node, part):
-        value: LexborNode | str = values[0]
-        return value
-    return next(iter(_matches(root, part)), None)
+        values: list[Any] = [child.text_content] if child is not None else []
+    else:
+        values = _values(node, part)
+    return values[0] if values else next(iter(_matches(root, part)), None)
 
 
 def _owners(root: Root, part: Part) -> list[LexborNode]:
@@ -292,10 +289,9 @@ class Selection(Sequence[M], Generic[M]):
 
     def getall(self) -> list[str]:
         """Every match: its HTML, or the string."""
-        found = self._found
         if self._part is not None and self._part.kind:
-            return cast("list[str]", list(found))
-        return [_string(match) for match in found]
+            return cast("list[str]", [*self._found])
+        return [_string(match) for match in self._found]
 
     @property
     def attrib(self) -> dict[str, str]:
