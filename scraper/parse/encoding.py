@@ -8,6 +8,7 @@ make that), else windows-1252. Nothing here raises, whatever the server sent.
 from __future__ import annotations
 
 import codecs
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -218,6 +219,14 @@ _BINARY_BYTES: Final = bytes((*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 
 _BINARY_TYPES: Final = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
 
 
+_MARKUP: Final = re.compile(rb"\s{0,62}+<[a-zA-Z!?/]")
+
+
+def is_markup(body: bytes) -> bool:
+    """Whether a body begins like HTML or XML: nearly every page, told without its headers."""
+    return _MARKUP.match(body) is not None
+
+
 def is_binary(body: bytes, content_type: str) -> bool:
     """Whether a body is no text, whatever its type says, by its first BINARY_SNIFF bytes.
 
@@ -225,10 +234,7 @@ def is_binary(body: bytes, content_type: str) -> bool:
     or the look of markup makes it text, and only after these does a declared picture, sound, film, font,
     PDF or zip count.
     """
-    first = body[:64].lstrip()[:2]
-    if first[:1] == b"<" and (first[1:].isalpha() or first in (b"<!", b"<?", b"</")):
-        return False
-    if not body or _mark(body):
+    if not body or is_markup(body) or _mark(body):
         return False
     if body.startswith(_MAGIC) or (body[:4] == b"RIFF" and body[8:12] in (b"WEBP", b"WAVE", b"AVI ")):
         return True

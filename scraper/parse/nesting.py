@@ -32,7 +32,8 @@ from .elements import (
 NODES = 400_000  # 0.1 s and 130 MB
 MAX_DEPTH = 512  # where browsers stop to nest as well
 MAX_ATTRIBUTES = 512  # of one element
-MAX_FOSTERED = 500_000_000  # bytes copied while text moves out of a table
+MAX_FOSTERED = 500_000_000  # bytes copied while text moves out of a table: 80 ms and 170 MB
+TOKENS = 1_500_000  # tags that are read one by one: 3 s
 STEPS = 64  # looks up the stack for each tag, on the average; pages of people need less than 10
 
 ATTRIBUTE = (
@@ -41,11 +42,14 @@ ATTRIBUTE = (
     rb"(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >\"'][^\t\n\f\r >]*+)?+)?+"
 )
 COMMENT = rb"!--(?:-?>|(?:[^-]++|-(?!-!?>))*+(?:--!?>|\Z))"
+_SPACE = rb"[\t\n\f\r /]{1,4096}+"
+_MANY = rb"{0,%d}+" % (3 * MAX_ATTRIBUTES)  # attributes and what is between them: one with more is refused
 # A start tag takes the end tag with it when only text stands between: half of the tags of most pages.
 _TOKEN = re.compile(
-    rb"<(?:([a-zA-Z][^\t\n\f\r />]*+)((?:[\t\n\f\r /]++|" + ATTRIBUTE + rb")*+)(?:>([^<]*+</\1>)?)?"
-    rb"|/([a-zA-Z][^\t\n\f\r />]*+)(?:[\t\n\f\r /]++|" + ATTRIBUTE + rb")*+>?"
-    rb"|" + COMMENT + rb"|[!?/][^>]*+>?)"
+    rb"<(?:([a-zA-Z][^\t\n\f\r />]*+)((?:" + _SPACE + rb"|" + ATTRIBUTE + rb")" + _MANY + rb")(?:>([^<]*+</\1>)?)?"
+    rb"|/([a-zA-Z][^\t\n\f\r />]*+)(?:" + _SPACE + rb"|" + ATTRIBUTE + rb")" + _MANY + rb">?"
+    rb"|" + COMMENT + rb"|[!?/][^>]*+>?"
+    rb"|(?=[^a-zA-Z!?/])(?:[^<]*+<(?=[^a-zA-Z!?/])){0,4096}+)"  # text: no search goes on for long
 )
 _ATTRIBUTES = re.compile(ATTRIBUTE)
 _ENDS = {name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE) for name in RAW}
@@ -74,6 +78,7 @@ class Nesting:
         self.open: dict[bytes, int] = {}
         self.steps = 100_000
         self.made = 0
+        self.tokens = TOKENS
         self.run_text = 0
         self.fostered = 0
         self.odd = False  # in a template of columns a parser ignores tags, raw text ones too
@@ -92,11 +97,13 @@ class Nesting:
                 self._text(last, token.start())
             last = token.end()
             self.steps += STEPS
+            self.tokens -= 1
             name, attributes, leaf, end = token.groups()
             if name is not None:
                 name = name.lower()
                 if len(attributes) > 2 * MAX_ATTRIBUTES:
                     _count(attributes)
+                    self._whole(last)
                 if leaf is not None and name not in TELLING and not self.formats and self._plain(name):
                     continue
                 raw = self._start(name, attributes)
@@ -106,15 +113,24 @@ class Nesting:
                 elif raw:
                     return self._raw_end(name, last)
             elif end is not None:
+                self._whole(last)
                 self._end(end.lower())
+            elif self.html[token.start() + 1] not in b"!?/":
+                self._text(token.start(), last)
             elif self._foreign() and self.html.startswith(b"<![CDATA[", token.start()):
                 stop = self.html.find(b"]]>", token.start())
                 return stop + 3 if stop >= 0 else None
             if len(self.stack) > MAX_DEPTH:
                 _refuse(f"elements nested deeper than {MAX_DEPTH}")
+            if self.tokens < 0:
+                _refuse("too many tags to look at, which may nest")
             if self.steps < 0 or self.made > NODES:
                 _refuse("unclosed elements that are opened again and again")
         return None
+
+    def _whole(self, end: int) -> None:
+        if self.html[end - 1] != 0x3E and end < len(self.html):
+            _refuse(f"a tag with more than {MAX_ATTRIBUTES} attributes")
 
     def _raw_end(self, name: bytes, place: int) -> int | None:
         """Where the text of a script, style, title ... ends; None when it goes on to the end of the page."""

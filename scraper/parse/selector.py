@@ -99,8 +99,7 @@ def select(root: Root, query: str, url: str = "") -> Selection[Any]:
     """What a selector names below (and including) `root`; `url` is the page, for errors."""
     parts = split(query)
     if len(parts) == 1:
-        part = parts[0]
-        if part.css not in _valid or part.below:
+        if (part := parts[0]).css not in _valid or part.below:
             found = _matches(root, part)
             _valid.add(part.css) if len(_valid) < MEMO else _valid.clear()
             return Selection(found, query, url)
@@ -132,7 +131,13 @@ def _first(root: Root, part: Part) -> LexborNode | str | None:
     node = root.css_first(part.css)
     if node is None:
         return None
-    values = _values(node, part)
+    if part.kind == _TEXT and not part.below:
+        child = node.first_child
+        while child is not None and not child.is_text_node:
+            child = child.next
+        values: list[Any] = [child.text_content] if child is not None else []
+    else:
+        values = _values(node, part)
     return values[0] if values else next(iter(_matches(root, part)), None)
 
 
@@ -284,6 +289,8 @@ class Selection(Sequence[M], Generic[M]):
 
     def getall(self) -> list[str]:
         """Every match: its HTML, or the string."""
+        if self._part is not None and self._part.kind:
+            return cast("list[str]", [*self._found])
         return [_string(match) for match in self._found]
 
     @property

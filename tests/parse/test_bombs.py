@@ -51,7 +51,20 @@ BOMBS = {
     "nested svg": b"<svg><g>" * N,
     "attributes": b"<a " + b" ".join(b"a%d" % i for i in range(100_000)) + b">",
     "attributes that quote >": b"<a " + b" ".join(b"a%d='>'" % i for i in range(40_000)) + b">",
+    "attributes of an end tag": b"<div>" * 400
+    + b"".join(b"<b %d>" % i for i in range(700)) * 2
+    + b"</b "
+    + b" ".join(b"a%d='<p>'" % i for i in range(40_000))
+    + b">",
     "text in a table": b"<table>" + b"x<!---->" * 100_000,
+    "pieces of text in a table": b"<tAble>" + (b"x" * 500 + b"<!---->") * 4_000,
+    "text between rows": b"<p>x</p>" * 1_000 + b"<table>" + (b"x" * 500 + b"<tr>") * 4_000,
+    "formatting in a large page": b"<p>x</p>" * 50_000
+    + b"<p>"
+    + b"".join(b"<b %d>" % i for i in range(60))
+    + b"<p>x" * N,
+    "attributes in a large page": b"<p>x</p>" * 50_000 + b"<a " + b" ".join(b"a%d='>'" % i for i in range(60_000)),
+    "nested div in a large page": b"<p>x</p>" * 50_000 + b"<div>" * 50_000,
 }
 
 HARMLESS = {
@@ -71,6 +84,8 @@ HARMLESS = {
     "a 10 MB attribute": b"<a href='" + b"x" * 10_000_000 + b"'>",
     "a line of 10 MB": b"x" * 10_000_000,
     "only openings": b"<" * 1_000_000,
+    "a table of data": b"<table>" + b"<tr><td>a<td><a href=x>b</a>, c</td></tr>\n" * 20_000,
+    "bold words": b"<p>a <b class=x>b</b> <strong id='1'>c</strong> d" * 5_000,
     "a blob": b"<script>" + b"x" * 200_000 + b"</script>" + b"<p>a</p>" * 100,
 }
 
