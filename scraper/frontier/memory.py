@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 
 from ..clock import Clock
 from ..request import Request, altered
+from .seen import Seen
 from .store import Batch, Finished, Lease, Recovered
 
 
@@ -16,7 +17,7 @@ class MemoryStore:
     """Everything in this process's memory. `max_wait` is in seconds: later work ends the crawl resumable."""
 
     def __init__(self, clock: Clock, *, max_wait: float = 3600.0) -> None:
-        self.seen: set[int] = set()
+        self.seen = Seen()
         self._clock = clock
         self._max_wait = max_wait
         self._fresh: deque[Request] = deque()

@@ -10,6 +10,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from ..outcome import End, Outcome
 from ..request import Request, altered
 from . import schema
 from .lanes import COUNTED, Lane, Place, rank
+from .seen import Seen
 from .store import Batch, Recovered, Step
 
 ROWS = 50  # of one statement
@@ -94,7 +96,7 @@ class Records:
 
     # -- begin and end ------------------------------------------------------------------------------
 
-    def open(self, suspects: Collection[int], seen: set[int]) -> Left:
+    def open(self, suspects: Collection[int], seen: Seen) -> Left:
         """Open the file, count what is in it, and fill `seen`. O(requests)."""
         self._base = schema.connect(self.path, power=self._power)
         try:
@@ -102,10 +104,9 @@ class Records:
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise self._trouble(error) from error
 
-    def _open(self, base: sqlite3.Connection, suspects: Collection[int], seen: set[int]) -> Left:
-        marks = base.execute("SELECT fp FROM request")
-        while rows := marks.fetchmany(10_000):
-            seen.update([fp for (fp,) in rows])
+    def _open(self, base: sqlite3.Connection, suspects: Collection[int], seen: Seen) -> Left:
+        last = self._one("SELECT coalesce(max(id), 0) FROM request")
+        seen.update(chain.from_iterable(base.execute("SELECT fp FROM request")), number=last)
         # Last what would be done twice by a process that dies in between.
         if suspects:
             self._insert(
@@ -134,7 +135,6 @@ class Records:
             seeds_done=bool(self._one("SELECT count(*) FROM meta WHERE key = 'seeds_done'")),
         )
         base.execute("INSERT OR REPLACE INTO meta VALUES ('opened', ?)", (self._clock.wall(),))
-        last = self._one("SELECT coalesce(max(id), 0) FROM request")
         return Left(recovered, hosts, lanes[0], self._due(base), last)
 
     def _one(self, query: str) -> int:

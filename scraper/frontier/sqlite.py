@@ -22,6 +22,7 @@ from ..errors import StoreError
 from ..request import Request, altered
 from .lanes import NOWHERE, Lane, Window, rank
 from .records import Got, Records, Want, Woken
+from .seen import Seen
 from .store import Batch, Finished, Lease, Recovered
 
 T = TypeVar("T")
@@ -43,14 +44,14 @@ class SqliteStore:
         power: bool = False,
         window: Window | None = None,
     ) -> None:
-        self.seen: set[int] = set()
+        self.seen = Seen()
         self._clock = clock
         self._max_wait = max_wait
         self._window = window or Window()
         self._records = Records(path, clock, power=power)
         self._thread = ThreadPoolExecutor(1, "state")
         self._lanes: dict[str, Lane] = {}
-        self._by_number: dict[int, Lane] = {}
+        self._numbered: list[Lane] = []  # the lane of host n at n - 1
         self._new_hosts: list[tuple[int, str]] = []
         self._known: dict[int, tuple[int, int]] = {}  # what is not on the disk yet; see Records.write
         self._held = 0  # over all hosts
@@ -71,7 +72,7 @@ class SqliteStore:
         """Make or open the file, and tell what an earlier process left."""
         left = await self._work(lambda: self._records.open(suspects, self.seen))
         self._lanes, self._later, self._due, self._token = left.hosts, left.later, left.due, left.token
-        self._by_number = {lane.number: lane for lane in left.hosts.values()}
+        self._numbered = sorted(left.hosts.values(), key=lambda lane: lane.number)
         self._hungry = {lane: None for lane in left.hosts.values() if lane.stored}
         self._pending = left.recovered.queued
         self._seeds_done = left.recovered.seeds_done
@@ -140,7 +141,7 @@ class SqliteStore:
         lane = self._lanes.get(host)
         if lane is None:
             lane = self._lanes[host] = Lane(len(self._lanes) + 1)
-            self._by_number[lane.number] = lane
+            self._numbered.append(lane)
             self._new_hosts.append((lane.number, host))
         return lane
 
@@ -247,7 +248,7 @@ class SqliteStore:
         if woken is not None:
             self._due = woken.due
             for number, ranks in woken.ranks.items():
-                lane = self._by_number[number]
+                lane = self._numbered[number - 1]
                 lane.stored += len(ranks)
                 lane.best = min(lane.best, (min(ranks), 0))
                 self._later.stored -= len(ranks)

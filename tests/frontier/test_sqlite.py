@@ -131,7 +131,7 @@ async def test_an_answer_says_what_became_of_a_request(path: Path) -> None:
     store, _ = await opened(path)
     added = store.add(pages(3))
     ends = [
-        Outcome(request=added[0], end=End.DONE, status=200, items=(b"{}",), wire=5, size=9, took=0.5, cut=True),
+        Outcome(request=added[0], end=End.DONE, status=200, items=[b"{}"], wire=5, size=9, took=0.5, cut=True),
         failed(added[1], Reason.RESET, "by peer", where="spider.py:3"),
         dropped(added[2], Reason.ROBOTS),
     ]
