@@ -82,16 +82,27 @@ def look(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"{path} is not there: this run kept no state (durability = none)")
     try:
-        address = f"{path.resolve().as_uri()}?mode=ro"
-        base = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
+        base = _checked(path, "ro")
+    except sqlite3.OperationalError as error:
+        if not str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_READONLY"):
+            raise StoreError(trouble(path, error)) from error
+        # A process died as it ended, in a transaction beside the log: who takes that back must be able to write.
+        try:
+            _checked(path, "rw").close()
+            base = _checked(path, "ro")
+        except sqlite3.Error as again:
+            raise StoreError(trouble(path, again)) from again
     except sqlite3.Error as error:
         raise StoreError(trouble(path, error)) from error
+    return base
+
+
+def _checked(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"{path.resolve().as_uri()}?mode={mode}"
+    base = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
     try:
         _check(base, path)
-    except sqlite3.Error as error:
-        base.close()
-        raise StoreError(trouble(path, error)) from error
-    except StoreError:
+    except (sqlite3.Error, StoreError):
         base.close()
         raise
     return base

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -128,6 +129,23 @@ def test_the_state_of_a_run_that_kept_none_cannot_be_looked_at(path: Path) -> No
     path.write_bytes(b"no database" * 500)
     with pytest.raises(StoreError, match="is damaged"):
         schema.look(path)
+
+
+async def test_what_a_process_left_half_written_as_it_ended_is_taken_back_before_the_state_is_looked_at(
+    path: Path,
+) -> None:
+    await commit(path, 200)
+    base = sqlite3.connect(path, isolation_level=None)  # a rollback journal, as `close` leaves it
+    base.execute("PRAGMA cache_size = 1")
+    base.execute("BEGIN")
+    base.execute("UPDATE request SET at = 0")
+    copy = path.with_name("copy.sqlite")
+    shutil.copy(path, copy)
+    shutil.copy(f"{path}-journal", f"{copy}-journal")
+    base.close()
+    left = schema.look(copy)
+    assert left.execute("SELECT count(*) FROM request WHERE at > 0").fetchone() == (200,)
+    left.close()
 
 
 async def test_another_writer_is_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
