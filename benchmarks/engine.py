@@ -111,7 +111,7 @@ def site(number: int, links: int, shape: str, known: int) -> dict[str, list[str]
     chance = random.Random(number)
     names = [f"p/{n}.html" if shape == "repeated" else f"p/{n}/index.html" for n in range(number)]
     menu = [name.rpartition("/")[2] for name in names[:links]]
-    old = [f"/k/{chance.randrange(known)}/index.html" for _ in range(min(known, 50_000))]
+    old = [f"/k/{chance.randrange(known)}/index.html" for _ in range(50_000 if known else 0)]
     pages = {}
     for n, name in enumerate(names):
         new = names[10 * n + 1 : 10 * n + 11]

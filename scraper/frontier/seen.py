@@ -57,7 +57,9 @@ class Seen:
             if found < 0:
                 return False
             found = bucket.find(key, found + 1)
-        self._meet(mark)
+        self._new.add(mark)
+        if len(self._new) >= FRONT:
+            self._turn()
         return True
 
     def add(self, mark: int) -> None:
@@ -76,13 +78,14 @@ class Seen:
                     self._grow()
                 break
             found = bucket.find(key, found + 1)
-        self._meet(mark)
-
-    def _meet(self, mark: int) -> None:
         new = self._new
         new.add(mark)
         if len(new) >= FRONT:
-            self._old, self._new = new, set()
+            self._turn()
+
+    def _turn(self) -> None:
+        """Forget the older half of what is in front."""
+        self._old, self._new = self._new, set()
 
     def update(self, marks: Iterable[int], *, number: int = 0) -> None:
         """Put many in, none of them in front; `number`, where it is known, saves the growing."""

@@ -17,9 +17,12 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from ..clock import Clock
 from ..errors import StoreError
-from ..request import Request, altered
+from ..outcome import End
+from ..request import Request
 from .lanes import NOWHERE, Lane, Window, rank
 from .records import Got, Records, Want, Woken
 from .seen import Seen
@@ -80,28 +83,44 @@ class SqliteStore:
 
     def add(self, requests: Iterable[Request]) -> list[Request]:
         """Mark as seen and queue: in memory while there is room, else with the next commit on the disk only."""
-        now = self._clock.wall()
+        lanes, seen, known, now = self._lanes, self.seen, self._known, self._clock.wall()
         added = []
         for request in requests:
-            token = request.token
-            if not token:
-                token = self._token = self._token + 1
-                mark = request.fingerprint
-                self.seen.add(mark)
-                self._known[token] = mark, self._lane(request.host).number
-                self._pending += 1
-            due = now + request.after if request.after else request.due
-            # Whether it waits is decided here: its row on the disk will be in that very lane.
-            request = altered(request, token=token, due=due if due > now else 0.0, after=0.0)
+            token, host = request.token, request.host
+            if token:
+                added.append(self._again(request, now))
+                continue
+            token = self._token = self._token + 1
+            mark = request.fingerprint
+            seen.add(mark)
+            lane = lanes.get(host) or self._lane(host)
+            known[token] = mark, lane.number
+            self._pending += 1
+            if request.after or request.due:
+                request = self._timed(request, token, now)
+            else:
+                request = replace(request, token=token)
             added.append(request)
-            before = self._where.get(token)
-            self._place(request)
-            if before is not None:
-                self._free(before)
+            self._place(request, lane)
         self._news.set()
         return added
 
-    def _place(self, request: Request) -> None:
+    def _again(self, request: Request, now: float) -> Request:
+        """Another try: it takes the place of the one before."""
+        before = self._where.get(request.token)
+        request = self._timed(request, request.token, now)
+        self._place(request, self._lane(request.host))
+        if before is not None:
+            self._free(before)
+        return request
+
+    @staticmethod
+    def _timed(request: Request, token: int, now: float) -> Request:
+        """Whether a request waits is decided here: its row on the disk will be in that very lane."""
+        due = now + request.after if request.after else request.due
+        return replace(request, token=token, due=due if due > now else 0.0, after=0.0)
+
+    def _place(self, request: Request, lane: Lane) -> None:
         order = rank(request)
         if request.due:
             lane = self._later
@@ -110,7 +129,6 @@ class SqliteStore:
                 self._hold(request, lane, order)
                 return
         else:
-            lane = self._lane(request.host)
             place = (order, request.token)
             if request.counted or lane.takes(place, self._window.room(self._held)):
                 self._ready.append(request)
@@ -124,7 +142,8 @@ class SqliteStore:
     def _hold(self, request: Request, lane: Lane, order: int) -> None:
         self._where[request.token] = lane
         lane.hold(order)
-        self._held += lane is not self._later
+        if lane is not self._later:
+            self._held += 1
 
     def _free(self, lane: Lane) -> None:
         lane.free()
@@ -195,7 +214,11 @@ class SqliteStore:
         hosts: dict[str, list[Request]] = {}
         for _ in range(min(limit, len(self._ready))):
             request = self._ready.popleft()
-            hosts.setdefault(request.host, []).append(request)
+            host = request.host
+            if host in hosts:
+                hosts[host].append(request)
+            else:
+                hosts[host] = [request]
         return [Lease(host, requests) for host, requests in hosts.items()]
 
     # -- from the disk ------------------------------------------------------------------------------
@@ -276,8 +299,9 @@ class SqliteStore:
             else:
                 self._look(lane)
         for step in batch.steps:
-            if step.outcome is not None and step.outcome.final:
-                self._free(self._where.pop(step.outcome.request.token))
+            outcome = step.outcome
+            if outcome is not None and (outcome.end is End.DONE or outcome.final):
+                self._free(self._where.pop(outcome.request.token))
                 self._pending -= 1
         self._seeds_done = self._seeds_done or batch.seeds_done
         self._news.set()

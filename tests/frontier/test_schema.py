@@ -243,6 +243,26 @@ def test_an_older_file_is_brought_up_to_date_step_by_step(path: Path, monkeypatc
         base.close()
 
 
+FIRST = """
+DROP INDEX queue_order;
+ALTER TABLE queue DROP COLUMN held;
+CREATE INDEX queue_order ON queue (lane, rank);
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_file_of_version_one_goes_on(path: Path) -> None:
+    await commit(path, 3)
+    base = sqlite3.connect(path, isolation_level=None)
+    base.executescript(FIRST)
+    base.close()
+    assert await commit(path, 2) == 3
+    base = schema.look(path)
+    assert base.execute("SELECT sum(held), count(*) FROM queue").fetchall() == [(0, 5)]
+    assert pragma(base, "user_version") == schema.VERSION
+    base.close()
+
+
 def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     schema.connect(path).close()
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
