@@ -13,6 +13,7 @@ from ..request import Request
 
 Place = tuple[int, int]  # rank and token: the order within a lane, lowest first
 NOWHERE: Place = (1 << 62, 0)  # comes after everything
+DEEPEST = 2**20 - 1
 COUNTED = 1 << 56  # ranks below it hold a place under `max_pages`
 
 
@@ -31,7 +32,8 @@ class Window(msgspec.Struct, frozen=True):
 
     def room(self, held: int) -> int:
         """How many a lane may hold, when all of them hold so many."""
-        return max(self.least, (self.whole - held) // 2)
+        room = (self.whole - held) // 2
+        return room if room > self.least else self.least
 
 
 class Lane:
@@ -71,7 +73,8 @@ class Lane:
     def hold(self, rank: int) -> None:
         """One more is held."""
         self.held += 1
-        self.worst = max(self.worst, rank)
+        if rank > self.worst:
+            self.worst = rank
 
     def free(self) -> None:
         """One less is held."""
@@ -88,5 +91,6 @@ class Lane:
 
 def rank(request: Request) -> int:
     """The order within a host, lowest first: what holds a place, then by priority, then by depth."""
-    order = (2**31 - request.priority) << 20 | min(request.depth, 2**20 - 1)
+    depth = request.depth
+    order = (2**31 - request.priority) << 20 | (depth if depth < DEEPEST else DEEPEST)
     return order if request.counted else COUNTED | order

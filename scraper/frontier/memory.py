@@ -7,8 +7,11 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 
+from msgspec.structs import replace
+
 from ..clock import Clock
-from ..request import Request, altered
+from ..request import Request
+from .seen import Seen
 from .store import Batch, Finished, Lease, Recovered
 
 
@@ -16,7 +19,7 @@ class MemoryStore:
     """Everything in this process's memory. `max_wait` is in seconds: later work ends the crawl resumable."""
 
     def __init__(self, clock: Clock, *, max_wait: float = 3600.0) -> None:
-        self.seen: set[int] = set()
+        self.seen = Seen()
         self._clock = clock
         self._max_wait = max_wait
         self._fresh: deque[Request] = deque()
@@ -38,10 +41,12 @@ class MemoryStore:
         for request in requests:
             if not request.token:
                 self._token += 1
-                due = now + request.after if request.after else request.due
-                request = altered(request, token=self._token, due=due, after=0.0)
                 self.seen.add(request.fingerprint)
                 self._pending += 1
+                if request.after:
+                    request = replace(request, token=self._token, due=now + request.after, after=0.0)
+                else:
+                    request = replace(request, token=self._token)
             added.append(request)
             if request.due > now:
                 self._number += 1
@@ -82,7 +87,11 @@ class MemoryStore:
         hosts: dict[str, list[Request]] = {}
         for _ in range(min(limit, len(self._fresh))):
             request = self._fresh.popleft()
-            hosts.setdefault(request.host, []).append(request)
+            host = request.host
+            if host in hosts:
+                hosts[host].append(request)
+            else:
+                hosts[host] = [request]
         return [Lease(host, requests) for host, requests in hosts.items()]
 
     async def commit(self, batch: Batch) -> Collection[int]:

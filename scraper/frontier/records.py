@@ -1,8 +1,4 @@
-"""What a batch is in rows, and back: the one connection that writes a run's state. Used by one thread.
-
-Every statement has many rows: each step of SQLite lets go of the interpreter's lock, and getting it back from
-a busy event loop takes 5 ms (1,000 rows one by one: 1.7 s; in fifties: 1.5 ms).
-"""
+"""The one connection that writes a run's state, a batch in one transaction. Used by one thread."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,13 +14,13 @@ import msgspec
 
 from ..clock import Clock
 from ..errors import StoreError
-from ..outcome import End, Outcome
-from ..request import Request, altered
+from ..request import Request
 from . import schema
-from .lanes import COUNTED, Lane, Place, rank
-from .store import Batch, Recovered, Step
+from .lanes import COUNTED, Lane, Place
+from .rows import Known, Row, Rows, Shape, restored
+from .seen import Seen
+from .store import Batch, Recovered
 
-ROWS = 50  # of one statement
 MOST_LOG = 64 * 2**20  # bytes
 # What an earlier process has certainly sent holds a place under `max_pages`, though it has no outcome yet.
 COUNT_SENT = (
@@ -33,17 +30,24 @@ SENT = (
     "SELECT name, count(*) FROM queue JOIN request USING (id) JOIN host ON host.id = host"
     " WHERE counted AND tries = 0 AND via = 0 GROUP BY name"
 )
+KILLED = Shape("UPDATE queue SET kills = kills + 1 WHERE id IN (%s)", "?")
+WOKEN = Shape(
+    "UPDATE queue SET lane = (SELECT host FROM request WHERE request.id = queue.id) WHERE id IN (%s)", "?"
+)
+STARTED = (
+    Shape("UPDATE queue SET started = 0 WHERE id IN (%s)", "?"),
+    Shape("UPDATE queue SET started = 1 WHERE id IN (%s)", "?"),
+)
+HOSTS = Shape("INSERT INTO host VALUES %s", "(?, ?)")
+FACTS = Shape("INSERT OR REPLACE INTO fact VALUES %s", "(?, ?, ?)")
+POSITIONS = Shape("INSERT OR REPLACE INTO position VALUES %s", "(?, ?)")
 KEPT_OUT = frozenset({"too_deep"})  # kinds of facts that are for the ledger only
 
-_request = msgspec.json.Decoder(Request)
-_encode = msgspec.json.encode
-Row = tuple[Any, ...]
-Known = dict[int, tuple[int, int]]  # token -> fingerprint, number of the host
 T = TypeVar("T")
 # CROSS JOIN, INDEXED BY: in the order of the queue.
-READ = """SELECT q.id, url, parent, data, due, tries, counted, started, kills, rank
-  FROM queue q CROSS JOIN request r ON r.id = q.id
-  WHERE lane = ? AND (rank, q.id) >= (?, ?) AND rank < ? ORDER BY rank, q.id LIMIT ?"""
+READ = """SELECT q.id, r.url, r.parent, p.url, r.data, due, tries, counted, started, kills, rank
+  FROM queue q INDEXED BY queue_order CROSS JOIN request r ON r.id = q.id LEFT JOIN request p ON p.id = r.parent
+  WHERE held = 0 AND lane = ? AND (rank, q.id) >= (?, ?) AND rank < ? ORDER BY rank, q.id LIMIT ?"""
 DUE = """SELECT q.id, host, rank FROM queue q INDEXED BY queue_due CROSS JOIN request r ON r.id = q.id
   WHERE lane = 0 AND due <= ? ORDER BY due LIMIT ?"""
 
@@ -94,7 +98,7 @@ class Records:
 
     # -- begin and end ------------------------------------------------------------------------------
 
-    def open(self, suspects: Collection[int], seen: set[int]) -> Left:
+    def open(self, suspects: Collection[int], seen: Seen) -> Left:
         """Open the file, count what is in it, and fill `seen`. O(requests)."""
         self._base = schema.connect(self.path, power=self._power)
         try:
@@ -102,19 +106,17 @@ class Records:
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise self._trouble(error) from error
 
-    def _open(self, base: sqlite3.Connection, suspects: Collection[int], seen: set[int]) -> Left:
-        marks = base.execute("SELECT fp FROM request")
-        while rows := marks.fetchmany(10_000):
-            seen.update([fp for (fp,) in rows])
+    def _open(self, base: sqlite3.Connection, suspects: Collection[int], seen: Seen) -> Left:
+        last = self._one("SELECT coalesce(max(id), 0) FROM request")
+        seen.update(chain.from_iterable(base.execute("SELECT fp FROM request")), number=last)
+        base.execute("UPDATE queue SET held = 0 WHERE held = 1")  # nobody holds any now
         # Last what would be done twice by a process that dies in between.
         if suspects:
-            self._insert(
-                "UPDATE queue SET kills = kills + 1 WHERE id IN (%s)", "?", [(token,) for token in suspects]
-            )
+            KILLED.run(base, [(token,) for token in suspects])
         base.execute(COUNT_SENT)
         lanes = {0: Lane(0)}
         counted = 0
-        query = "SELECT lane, count(*), min(rank), sum(rank < ?) FROM queue GROUP BY lane"
+        query = "SELECT lane, count(*), min(rank), sum(rank < ?) FROM queue WHERE held = 0 GROUP BY lane"
         for number, stored, best, places in base.execute(query, (COUNTED,)):
             lanes[number] = Lane(number, stored, best)
             counted += places
@@ -134,7 +136,6 @@ class Records:
             seeds_done=bool(self._one("SELECT count(*) FROM meta WHERE key = 'seeds_done'")),
         )
         base.execute("INSERT OR REPLACE INTO meta VALUES ('opened', ?)", (self._clock.wall(),))
-        last = self._one("SELECT coalesce(max(id), 0) FROM request")
         return Left(recovered, hosts, lanes[0], self._due(base), last)
 
     def _one(self, query: str) -> int:
@@ -187,7 +188,7 @@ class Records:
 
         Gives what of `coming` is on the disk now.
         """
-        queued = self._whole(lambda base: self._write(base, batch, hosts, known, lanes))
+        queued = self._whole(lambda base: self._write(base, batch, hosts, Rows(batch.steps, known, lanes, coming)))
         self._trim()
         # In this thread, so that what is read from now on is not taken for what is on its way still.
         stored = [request for request in queued if coming.get(request.token) == request] if coming else []
@@ -195,24 +196,21 @@ class Records:
             del coming[request.token]
         return stored
 
-    def _write(
-        self, base: sqlite3.Connection, batch: Batch, hosts: Sequence[Row], known: Known, lanes: Mapping[str, Lane]
-    ) -> list[Request]:
-        self._insert("INSERT INTO host VALUES %s", "(?, ?)", hosts)
-        queued = self._steps(batch.steps, self._clock.wall(), known, lanes)
+    def _write(self, base: sqlite3.Connection, batch: Batch, hosts: Sequence[Row], rows: Rows) -> list[Request]:
+        HOSTS.run(base, hosts)
+        rows.write(base, self._clock.wall())
         for started in (True, False):
-            rows = [(token,) for token, value in batch.started.items() if value == started]
-            self._insert(f"UPDATE queue SET started = {started:d} WHERE id IN (%s)", "?", rows)
+            STARTED[started].run(base, [(token,) for token, value in batch.started.items() if value == started])
         facts = [
             (kind, key, msgspec.msgpack.encode(data))
             for kind, table in batch.facts.items()
             for key, data in table.items()
         ]
-        self._insert("INSERT OR REPLACE INTO fact VALUES %s", "(?, ?, ?)", facts)
-        self._insert("INSERT OR REPLACE INTO position VALUES %s", "(?, ?)", list(batch.positions.items()))
+        FACTS.run(base, facts)
+        POSITIONS.run(base, list(batch.positions.items()))
         if batch.seeds_done:
             base.execute("INSERT OR REPLACE INTO meta VALUES ('seeds_done', 1)")
-        return queued
+        return rows.queued
 
     def _trim(self) -> None:
         """A reader keeps the log beside the file from being used again: cut it as soon as there is none."""
@@ -226,48 +224,6 @@ class Records:
             return  # no log: a file system that has none
         except sqlite3.Error as error:
             raise self._trouble(error) from error
-
-    def _steps(self, steps: Iterable[Step], now: float, known: Known, lanes: Mapping[str, Lane]) -> list[Request]:
-        """The order of steps decides where a request ends that is met twice in one batch. Gives what is queued."""
-        new: dict[int, Row] = {}
-        queue: dict[int, Request | None] = {}
-        answers: list[Row] = []
-        attempts: list[Row] = []
-        for step in steps:
-            outcome = step.outcome
-            token = outcome.request.token if outcome is not None else 0
-            target = 0
-            for request in step.added:
-                queue[request.token] = request
-                if request.token != token:
-                    via = token if outcome is not None and outcome.end is End.REDIRECTED else 0
-                    target = request.token if via else 0
-                    new[request.token] = _request_row(request, known.pop(request.token), via, now)
-            if outcome is None:
-                continue
-            if outcome.final:
-                queue[token] = None
-                answers.append(_answer_row(outcome, target, now))
-            else:
-                attempts.append((token, now, outcome.reason.value, outcome.detail, outcome.status))
-        queued = [request for request in queue.values() if request is not None]
-        waiting = [
-            _queue_row(request, new[request.token][2] if request.token in new else lanes[request.host].number)
-            for request in queued
-        ]
-        ended = [(token,) for token, request in queue.items() if request is None and token not in new]
-        self._insert("INSERT INTO request VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?)", list(new.values()))
-        self._insert("INSERT OR REPLACE INTO queue VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?)", waiting)
-        self._insert("DELETE FROM queue WHERE id IN (%s)", "?", ended)
-        self._insert("INSERT INTO answer VALUES %s", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", answers)
-        self._insert("INSERT INTO attempt VALUES %s", "(?, ?, ?, ?, ?)", attempts)
-        return queued
-
-    def _insert(self, statement: str, row: str, rows: Sequence[Row]) -> None:
-        assert self._base is not None
-        for start in range(0, len(rows), ROWS):
-            part = rows[start : start + ROWS]
-            self._base.execute(statement % ", ".join([row] * len(part)), [value for each in part for value in each])
 
     # -- back from the disk -------------------------------------------------------------------------
 
@@ -288,7 +244,7 @@ class Records:
             for row in rows:
                 # In this order: what is held begins its way to the disk by being put in `coming` first.
                 if row[0] not in held and row[0] not in coming:
-                    found.append(_restored(*row[:-1]))
+                    found.append(restored(*row[:-1]))
             if len(rows) < left:
                 last = (want.below, 0)
                 break
@@ -303,8 +259,7 @@ class Records:
         self, base: sqlite3.Connection, now: float, most: int, held: Container[int], coming: Container[int]
     ) -> Woken:
         rows = base.execute(DUE, (now, most)).fetchall()
-        move = "UPDATE queue SET lane = (SELECT host FROM request WHERE request.id = queue.id) WHERE id IN (%s)"
-        self._insert(move, "?", [row[:1] for row in rows])
+        WOKEN.run(base, [row[:1] for row in rows])
         ranks: dict[int, list[int]] = {}
         for token, lane, order in rows:
             if token not in held and token not in coming:
@@ -315,34 +270,3 @@ class Records:
         if isinstance(error, sqlite3.Error):
             return StoreError(schema.trouble(self.path, error))
         return StoreError(f"{self.path} has a request that cannot be read ({error}); start anew with --fresh")
-
-
-def _request_row(request: Request, known: tuple[int, int], via: int, now: float) -> Row:
-    mark, host = known
-    rest = altered(
-        request, url="", parent=0, token=0, tries=0, due=0.0, counted=False, kills=0, started=False
-    )  # they have columns of their own
-    data = _encode(rest).decode()
-    return request.token, mark, host, request.url, request.parent, via, now, data
-
-
-def _queue_row(request: Request, host: int) -> Row:
-    lane = 0 if request.due else host
-    return request.token, lane, rank(request), request.due, request.tries, request.counted, False, request.kills
-
-
-def _answer_row(outcome: Outcome, target: int, now: float) -> Row:
-    return (
-        outcome.request.token, outcome.end.value, outcome.reason.value, outcome.detail, outcome.status, now,
-        outcome.request.tries, outcome.took, outcome.wire, outcome.size, len(outcome.items), outcome.cut, target,
-        outcome.where,
-    )  # fmt: skip
-
-
-def _restored(
-    token: int, url: str, parent: int, data: str, due: float, tries: int, counted: int, started: int, kills: int
-) -> Request:
-    return altered(
-        _request.decode(data), token=token, url=url, parent=parent, due=due, tries=tries,
-        counted=bool(counted), started=bool(started), kills=kills,
-    )  # fmt: skip

@@ -12,24 +12,27 @@ from pathlib import Path
 
 from ..errors import StoreError
 
-VERSION = 1
+VERSION = 2
 CANONICAL = 1  # of the form of URLs that fingerprints are made of
 APPLICATION = 0x73637270  # "scrp", so that `file` and we know the file for what it is
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE host (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
--- id: the token; data: what else the request says, as JSON; via: the request that was redirected to it
+-- id: the token; via: the request that was redirected to it; data: what else the request says, as JSON
+-- (a referer "^" is the URL of its parent)
 CREATE TABLE request (
   id INTEGER PRIMARY KEY, fp INTEGER NOT NULL, host INTEGER NOT NULL, url TEXT NOT NULL,
   parent INTEGER NOT NULL, via INTEGER NOT NULL, at REAL NOT NULL, data TEXT NOT NULL
 );
 -- lane: the host, or 0 for what waits for its time; rank: its order within its host, lowest first
+-- held: in the memory of the process that has the file, so that nobody looks for it in the order
 CREATE TABLE queue (
   id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, rank INTEGER NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL,
-  counted INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, kills INTEGER NOT NULL DEFAULT 0
+  counted INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, kills INTEGER NOT NULL DEFAULT 0,
+  held INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX queue_order ON queue (lane, rank);
+CREATE INDEX queue_order ON queue (lane, rank) WHERE held = 0;
 CREATE INDEX queue_due ON queue (due) WHERE lane = 0;
 CREATE TABLE answer (
   id INTEGER PRIMARY KEY, end TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, status INTEGER NOT NULL,
@@ -44,7 +47,13 @@ CREATE TABLE position (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT
 """
 PATIENCE = 5.0  # seconds to wait for a lock
 # Version reached -> what brings the one before it there.
-STEPS: dict[int, str] = {}
+STEPS: dict[int, str] = {
+    2: """
+ALTER TABLE queue ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+DROP INDEX queue_order;
+CREATE INDEX queue_order ON queue (lane, rank) WHERE held = 0;
+""",
+}
 
 
 def connect(path: Path, *, power: bool = False) -> sqlite3.Connection:
@@ -82,16 +91,27 @@ def look(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"{path} is not there: this run kept no state (durability = none)")
     try:
-        address = f"{path.resolve().as_uri()}?mode=ro"
-        base = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
+        base = _checked(path, "ro")
+    except sqlite3.OperationalError as error:
+        if not str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_READONLY"):
+            raise StoreError(trouble(path, error)) from error
+        # A process died as it ended, in a transaction beside the log: who takes that back must be able to write.
+        try:
+            _checked(path, "rw").close()
+            base = _checked(path, "ro")
+        except sqlite3.Error as again:
+            raise StoreError(trouble(path, again)) from again
     except sqlite3.Error as error:
         raise StoreError(trouble(path, error)) from error
+    return base
+
+
+def _checked(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"{path.resolve().as_uri()}?mode={mode}"
+    base = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
     try:
         _check(base, path)
-    except sqlite3.Error as error:
-        base.close()
-        raise StoreError(trouble(path, error)) from error
-    except StoreError:
+    except (sqlite3.Error, StoreError):
         base.close()
         raise
     return base

@@ -17,11 +17,15 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from ..clock import Clock
 from ..errors import StoreError
-from ..request import Request, altered
+from ..outcome import End
+from ..request import Request
 from .lanes import NOWHERE, Lane, Window, rank
 from .records import Got, Records, Want, Woken
+from .seen import Seen
 from .store import Batch, Finished, Lease, Recovered
 
 T = TypeVar("T")
@@ -43,14 +47,14 @@ class SqliteStore:
         power: bool = False,
         window: Window | None = None,
     ) -> None:
-        self.seen: set[int] = set()
+        self.seen = Seen()
         self._clock = clock
         self._max_wait = max_wait
         self._window = window or Window()
         self._records = Records(path, clock, power=power)
         self._thread = ThreadPoolExecutor(1, "state")
         self._lanes: dict[str, Lane] = {}
-        self._by_number: dict[int, Lane] = {}
+        self._numbered: list[Lane] = []  # the lane of host n at n - 1
         self._new_hosts: list[tuple[int, str]] = []
         self._known: dict[int, tuple[int, int]] = {}  # what is not on the disk yet; see Records.write
         self._held = 0  # over all hosts
@@ -71,7 +75,7 @@ class SqliteStore:
         """Make or open the file, and tell what an earlier process left."""
         left = await self._work(lambda: self._records.open(suspects, self.seen))
         self._lanes, self._later, self._due, self._token = left.hosts, left.later, left.due, left.token
-        self._by_number = {lane.number: lane for lane in left.hosts.values()}
+        self._numbered = sorted(left.hosts.values(), key=lambda lane: lane.number)
         self._hungry = {lane: None for lane in left.hosts.values() if lane.stored}
         self._pending = left.recovered.queued
         self._seeds_done = left.recovered.seeds_done
@@ -79,28 +83,44 @@ class SqliteStore:
 
     def add(self, requests: Iterable[Request]) -> list[Request]:
         """Mark as seen and queue: in memory while there is room, else with the next commit on the disk only."""
-        now = self._clock.wall()
+        lanes, seen, known, now = self._lanes, self.seen, self._known, self._clock.wall()
         added = []
         for request in requests:
-            token = request.token
-            if not token:
-                token = self._token = self._token + 1
-                mark = request.fingerprint
-                self.seen.add(mark)
-                self._known[token] = mark, self._lane(request.host).number
-                self._pending += 1
-            due = now + request.after if request.after else request.due
-            # Whether it waits is decided here: its row on the disk will be in that very lane.
-            request = altered(request, token=token, due=due if due > now else 0.0, after=0.0)
+            token, host = request.token, request.host
+            if token:
+                added.append(self._again(request, now))
+                continue
+            token = self._token = self._token + 1
+            mark = request.fingerprint
+            seen.add(mark)
+            lane = lanes.get(host) or self._lane(host)
+            known[token] = mark, lane.number
+            self._pending += 1
+            if request.after or request.due:
+                request = self._timed(request, token, now)
+            else:
+                request = replace(request, token=token)
             added.append(request)
-            before = self._where.get(token)
-            self._place(request)
-            if before is not None:
-                self._free(before)
+            self._place(request, lane)
         self._news.set()
         return added
 
-    def _place(self, request: Request) -> None:
+    def _again(self, request: Request, now: float) -> Request:
+        """Another try: it takes the place of the one before."""
+        before = self._where.get(request.token)
+        request = self._timed(request, request.token, now)
+        self._place(request, self._lane(request.host))
+        if before is not None:
+            self._free(before)
+        return request
+
+    @staticmethod
+    def _timed(request: Request, token: int, now: float) -> Request:
+        """Whether a request waits is decided here: its row on the disk will be in that very lane."""
+        due = now + request.after if request.after else request.due
+        return replace(request, token=token, due=due if due > now else 0.0, after=0.0)
+
+    def _place(self, request: Request, lane: Lane) -> None:
         order = rank(request)
         if request.due:
             lane = self._later
@@ -109,7 +129,6 @@ class SqliteStore:
                 self._hold(request, lane, order)
                 return
         else:
-            lane = self._lane(request.host)
             place = (order, request.token)
             if request.counted or lane.takes(place, self._window.room(self._held)):
                 self._ready.append(request)
@@ -123,7 +142,8 @@ class SqliteStore:
     def _hold(self, request: Request, lane: Lane, order: int) -> None:
         self._where[request.token] = lane
         lane.hold(order)
-        self._held += lane is not self._later
+        if lane is not self._later:
+            self._held += 1
 
     def _free(self, lane: Lane) -> None:
         lane.free()
@@ -140,7 +160,7 @@ class SqliteStore:
         lane = self._lanes.get(host)
         if lane is None:
             lane = self._lanes[host] = Lane(len(self._lanes) + 1)
-            self._by_number[lane.number] = lane
+            self._numbered.append(lane)
             self._new_hosts.append((lane.number, host))
         return lane
 
@@ -194,7 +214,11 @@ class SqliteStore:
         hosts: dict[str, list[Request]] = {}
         for _ in range(min(limit, len(self._ready))):
             request = self._ready.popleft()
-            hosts.setdefault(request.host, []).append(request)
+            host = request.host
+            if host in hosts:
+                hosts[host].append(request)
+            else:
+                hosts[host] = [request]
         return [Lease(host, requests) for host, requests in hosts.items()]
 
     # -- from the disk ------------------------------------------------------------------------------
@@ -247,7 +271,7 @@ class SqliteStore:
         if woken is not None:
             self._due = woken.due
             for number, ranks in woken.ranks.items():
-                lane = self._by_number[number]
+                lane = self._numbered[number - 1]
                 lane.stored += len(ranks)
                 lane.best = min(lane.best, (min(ranks), 0))
                 self._later.stored -= len(ranks)
@@ -275,8 +299,9 @@ class SqliteStore:
             else:
                 self._look(lane)
         for step in batch.steps:
-            if step.outcome is not None and step.outcome.final:
-                self._free(self._where.pop(step.outcome.request.token))
+            outcome = step.outcome
+            if outcome is not None and (outcome.end is End.DONE or outcome.final):
+                self._free(self._where.pop(outcome.request.token))
                 self._pending -= 1
         self._seeds_done = self._seeds_done or batch.seeds_done
         self._news.set()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -130,6 +131,23 @@ def test_the_state_of_a_run_that_kept_none_cannot_be_looked_at(path: Path) -> No
         schema.look(path)
 
 
+async def test_what_a_process_left_half_written_as_it_ended_is_taken_back_before_the_state_is_looked_at(
+    path: Path,
+) -> None:
+    await commit(path, 200)
+    base = sqlite3.connect(path, isolation_level=None)  # a rollback journal, as `close` leaves it
+    base.execute("PRAGMA cache_size = 1")
+    base.execute("BEGIN")
+    base.execute("UPDATE request SET at = 0")
+    copy = path.with_name("copy.sqlite")
+    shutil.copy(path, copy)
+    shutil.copy(f"{path}-journal", f"{copy}-journal")
+    base.close()
+    left = schema.look(copy)
+    assert left.execute("SELECT count(*) FROM request WHERE at > 0").fetchone() == (200,)
+    left.close()
+
+
 async def test_another_writer_is_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "PATIENCE", 0.05)
     await commit(path, 1)
@@ -223,6 +241,26 @@ def test_an_older_file_is_brought_up_to_date_step_by_step(path: Path, monkeypatc
         assert pragma(base, "user_version") == schema.VERSION
         assert base.execute("SELECT x, y FROM one").fetchall() == [(1, None)]
         base.close()
+
+
+FIRST = """
+DROP INDEX queue_order;
+ALTER TABLE queue DROP COLUMN held;
+CREATE INDEX queue_order ON queue (lane, rank);
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_file_of_version_one_goes_on(path: Path) -> None:
+    await commit(path, 3)
+    base = sqlite3.connect(path, isolation_level=None)
+    base.executescript(FIRST)
+    base.close()
+    assert await commit(path, 2) == 3
+    base = schema.look(path)
+    assert base.execute("SELECT sum(held), count(*) FROM queue").fetchall() == [(0, 5)]
+    assert pragma(base, "user_version") == schema.VERSION
+    base.close()
 
 
 def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from scraper.clock import Clock, FastClock
 from scraper.errors import StoreError
 from scraper.frontier import records
+from scraper.frontier.lanes import Window
 from scraper.frontier.schema import look
 from scraper.frontier.sqlite import SqliteStore
 from scraper.frontier.store import Batch, Facts, Finished, Recovered, Step
@@ -95,6 +97,66 @@ async def test_every_field_of_a_request_survives(path: Path) -> None:
     await again.close()
 
 
+async def test_a_referer_is_stored_once_and_found_again(path: Path) -> None:
+    store, _ = await opened(path)
+    (page,) = store.add([raw(url="http://h.example/", seed=True)])
+    await store.commit(batch(added=[page]))
+    parent = {"parent": page.token, "depth": 1}
+    links = [
+        raw(url="http://h.example/1", referer=page.url, **parent),
+        raw(url="http://h.example/2", referer="http://r.example/", **parent),
+        raw(url="http://h.example/3", **parent),
+    ]
+    added = store.add(links)
+    (again,) = store.add([added[0].replace(tries=1)])
+    moved = store.add([raw(url="http://h.example/4", referer=page.url, hops=("http://h.example/1",), **parent)])
+    to = Outcome(request=again, end=End.REDIRECTED, target=moved[0])
+    steps = [Step(done([page])[0], added), Step(retry(added[0], 0.0, Reason.RESET), [again]), Step(to, moved)]
+    await store.commit(Batch(steps=steps))
+    await store.close()
+    assert "".join(data for (data,) in rows(path, "SELECT data FROM request")).count(page.url) == 2
+    store, _ = await opened(path)
+    assert await claimed(store) == [added[1], added[2], moved[0]]
+    await store.close()
+
+
+async def test_what_is_in_memory_is_in_no_order_on_the_disk_but_found_by_the_next_process(path: Path) -> None:
+    store, _ = await opened(path, window=Window(whole=10, least=4))
+    added = store.add(pages(20))
+    await store.commit(batch(added=added))
+    held = len(store._where)
+    assert 0 < held < 20
+    assert rows(path, "SELECT held, count(*) FROM queue GROUP BY held") == [(0, 20 - held), (1, held)]
+    for place in (killed(path, "copy.sqlite"), path):
+        again, recovered = await opened(place)
+        assert recovered.queued == 20
+        assert await claimed(again) == added
+        await again.close()
+        if place != path:
+            await store.close()
+
+
+async def test_a_batch_takes_few_statements_of_few_lengths(path: Path) -> None:
+    store, _ = await opened(path)
+    first = store.add(pages(1000))
+    await store.commit(batch(added=first))
+    told: list[str] = []
+
+    def trace(note: Callable[[str], object] | None) -> None:
+        assert store._records._base is not None
+        store._records._base.set_trace_callback(note)
+
+    await store._work(lambda: trace(told.append))
+    for number, most in ((999, 60), (1, 8)):
+        part, first = first[:number], first[number:]
+        links = store.add(pages(number, "other.example"))
+        told.clear()
+        await store.commit(batch(outcomes=done(part), added=links))
+        assert 4 <= len(told) <= most
+    await store._work(lambda: trace(None))
+    await store.close()
+
+
 async def test_a_retry_keeps_token_tries_due_and_kills(path: Path) -> None:
     clock = FastClock(1000.0)
     store, _ = await opened(path, clock=clock)
@@ -131,7 +193,7 @@ async def test_an_answer_says_what_became_of_a_request(path: Path) -> None:
     store, _ = await opened(path)
     added = store.add(pages(3))
     ends = [
-        Outcome(request=added[0], end=End.DONE, status=200, items=(b"{}",), wire=5, size=9, took=0.5, cut=True),
+        Outcome(request=added[0], end=End.DONE, status=200, items=[b"{}"], wire=5, size=9, took=0.5, cut=True),
         failed(added[1], Reason.RESET, "by peer", where="spider.py:3"),
         dropped(added[2], Reason.ROBOTS),
     ]
