@@ -31,8 +31,8 @@ from scraper.parse.selector import Selection
 from scraper.program import crawl
 from scraper.reading import Reading
 
-from .contenders.lap import _go_first
-from .site import Cores, _free_port, _process, _wait_until_open, pinned
+from .contenders.lap import go_first
+from .site import Cores, free_port, pinned, process, wait_until_open
 
 PROBE = 0.005  # seconds
 SMALL = 10  # small pages for each large one
@@ -165,11 +165,11 @@ def main() -> None:
         root = work / "site"
         root.mkdir()
         generate(root, given.pages)
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "scraper.testing.static", str(root), "--port", str(port)]
-        with _process(command, cores.server) as server, pinned(cores.contender):
-            _wait_until_open(port, server)
-            _go_first()
+        with process(command, cores.server) as server, pinned(cores.contender):
+            wait_until_open(port, server)
+            go_first()
             collect_less()  # as the command does
             told = asyncio.run(measure(f"http://127.0.0.1:{port}/index.html", work / "run"))
     text = json.dumps(told, indent=2)

@@ -126,7 +126,7 @@ def serve_folder(
 ) -> Iterator[Site]:
     """Serve a folder with nginx, or with the project's own static server; `what` names it."""
     nginx = None if static else _nginx()
-    port = _free_port()
+    port = free_port()
     if nginx is not None:
         record = work / "access.log" if log else None
         command, what = _nginx_command(nginx, work, root, port, record), "nginx"
@@ -134,8 +134,8 @@ def serve_folder(
         record = None
         command = [sys.executable, "-m", "scraper.testing.static", str(root), "--port", str(port)]
         what = "scraper.testing.static"
-    with _process(command, cores.server) as child:
-        _wait_until_open(port, child)
+    with process(command, cores.server) as child:
+        wait_until_open(port, child)
         yield Site(root, f"http://127.0.0.1:{port}/index.html", what, record)
 
 
@@ -143,11 +143,11 @@ def serve_folder(
 def serve_made(shape: str, pages: int, hosts: int, cores: Cores) -> Iterator[Site]:
     """Serve a site made from numbers, of fewer hosts where the machine does not let us have so many."""
     made = Made(shape, pages, hosts_possible(hosts) if hosts > 1 else 1)
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.made", shape, str(made.pages), str(made.hosts), str(port)]
     of = f" on {made.hosts:,} hosts" if hosts > 1 else ""
-    with _process(command, cores.server) as child:
-        _wait_until_open(port, child)
+    with process(command, cores.server) as child:
+        wait_until_open(port, child)
         yield Site(made, made.url(0, port), f"{made.pages:,} pages{of} from memory (benchmarks.made)")
 
 
@@ -224,7 +224,7 @@ def _go_first() -> bool:
 
 
 @contextmanager
-def _process(command: list[str], core: int | None) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: list[str], core: int | None) -> Iterator[subprocess.Popen[bytes]]:
     with pinned(core, first=True):
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
     try:
@@ -234,14 +234,14 @@ def _process(command: list[str], core: int | None) -> Iterator[subprocess.Popen[
         child.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
 
 
-def _wait_until_open(port: int, child: subprocess.Popen[bytes]) -> None:
+def wait_until_open(port: int, child: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + STARTING
     while True:
         try:

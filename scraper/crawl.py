@@ -128,7 +128,6 @@ class Crawl:
         self.spider._line = self.errands
         if self.recovered.resumed:
             self.handover.restore(self.recovered)
-            self.recovered.facts = {}  # they are where they belong now
         try:
             async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
@@ -408,7 +407,7 @@ class Crawl:
         elif request.counted:
             self.limits.settle()
         outcome.links, outcome.sifted = (), None  # they are requests now
-        added = self._store.add(added)  # marks
+        added = self._store.add(added, marks)
         self.stats.count(outcome)
         self.commit.add(outcome, added)
         if self.events.wants_done or (self.events.wanted and outcome.end is not End.DONE):

@@ -217,7 +217,7 @@ class Known:
                 if until > now:
                     self._files.keep(place, None if rules is None else rules.to_bytes(), until)
             kept = state.kept(now, now)
-            if kept.proof.departures or kept.proof.rests or self._matters(kept):
+            if kept.proof.departures or kept.proof.rests or kept.pages or self._matters(kept):
                 self._past[state.name] = Past(kept, state.last_departure, state.silent)
         self._shorten()
 

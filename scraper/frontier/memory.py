@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from ..clock import Clock
 from ..request import Request
@@ -34,19 +34,20 @@ class MemoryStore:
         """A memory store is always new."""
         return Recovered()
 
-    def add(self, requests: Iterable[Request]) -> list[Request]:
+    def add(self, requests: Iterable[Request], marks: Iterable[int] = ()) -> list[Request]:
         """Mark as seen and queue; one with `due` in the future waits until then."""
-        now = self._clock.wall()
+        now, left = self._clock.wall(), iter(marks)
         added = []
         for request in requests:
             if not request.token:
                 self._token += 1
-                self.seen.add(request.fingerprint)
+                mark = next(left, None)
+                self.seen.add(request.fingerprint if mark is None else mark)
                 self._pending += 1
-                if request.after:
-                    request = replace(request, token=self._token, due=now + request.after, after=0.0)
+                if request.after or request.due:
+                    request = replace(request, token=self._token, due=_due(request, now), after=0.0)
                 else:
-                    request = replace(request, token=self._token)
+                    force_setattr(request, "token", self._token)  # nobody else has it yet
             added.append(request)
             if request.due > now:
                 self._number += 1
@@ -107,3 +108,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _due(request: Request, now: float) -> float:
+    return now + request.after if request.after else request.due

@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from ..clock import Clock
 from ..errors import StoreError
@@ -81,25 +81,31 @@ class SqliteStore:
         self._seeds_done = left.recovered.seeds_done
         return left.recovered
 
-    def add(self, requests: Iterable[Request]) -> list[Request]:
-        """Mark as seen and queue: in memory while there is room, else with the next commit on the disk only."""
+    def add(self, requests: Iterable[Request], marks: Iterable[int] = ()) -> list[Request]:
+        """Mark as seen and queue: in memory while there is room, else with the next commit on the disk only.
+
+        A new request gets its token in place: nobody else has it yet.
+        """
         lanes, seen, known, now = self._lanes, self.seen, self._known, self._clock.wall()
+        left = iter(marks)
         added = []
         for request in requests:
-            token, host = request.token, request.host
-            if token:
+            if request.token:
                 added.append(self._again(request, now))
                 continue
             token = self._token = self._token + 1
-            mark = request.fingerprint
+            mark = next(left, None)
+            if mark is None:
+                mark = request.fingerprint
             seen.add(mark)
+            host = request.host
             lane = lanes.get(host) or self._lane(host)
             known[token] = mark, lane.number
             self._pending += 1
             if request.after or request.due:
                 request = self._timed(request, token, now)
             else:
-                request = replace(request, token=token)
+                force_setattr(request, "token", token)
             added.append(request)
             self._place(request, lane)
         self._news.set()

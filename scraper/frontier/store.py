@@ -88,8 +88,10 @@ class Store(Protocol):
     async def open(self, suspects: Collection[int] = ()) -> Recovered:
         """Make ready, and tell what an earlier process left; it died while it worked on the `suspects` (tokens)."""
 
-    def add(self, requests: Iterable[Request]) -> list[Request]:
+    def add(self, requests: Iterable[Request], marks: Iterable[int] = ()) -> list[Request]:
         """Mark as seen and queue; no duplicate check. Gives them as they are queued.
+
+        `marks` are the fingerprints of the first of those that are new, where they are known already.
 
         One that is new gets a token, `after` becomes the wall-clock second it is `due` at, until which it
         waits. A request with a token is another try of that one.

@@ -98,7 +98,7 @@ async def test_a_host_with_many_requests_keeps_no_other_from_being_lent(path: Pa
     slow = [f"slow{i}.example" for i in range(10)]
     for host in slow:
         await store.commit(batch(added=store.add(pages(10_000, host))))
-    await store.commit(batch(added=store.add(pages(1, "slow0.example") * 1000)))
+    await store.commit(batch(added=store.add([page for _ in range(1000) for page in pages(1, "slow0.example")])))
     got = await claimed(store, 100_000)
     for i in range(500):
         await store.commit(batch(added=store.add(pages(40, f"h{i}.example"))))
