@@ -34,8 +34,9 @@ from .quarantine import MOST_KILLS, Quarantine
 from .reading import Reading
 from .reasons import Reason
 from .request import Request
+from .response import Response
 from .seeds import Seeds
-from .send import Fetch, Send
+from .send import Fetch, Send, Workers
 from .settings import HostRules
 from .spider import Spider
 from .stats import Stats, ended
@@ -49,7 +50,7 @@ class Crawl:
     """One run of one spider. `fetch` is the whole stack, `trust` hears of the seeds' hosts. Times are seconds.
 
     `store` is open, `recovered` is what it told; `note` hears which request is worked on (token, slot),
-    `folder` takes what is too much for memory.
+    `folder` takes what is too much for memory; `workers` are other processes that send and read.
     After `run`: `why` says how it ended ("finished", a limit's name, "interrupted", ...), `resumable` whether
     work is left, `seeds.broken` what the spider's own code outside of pages raised.
     """
@@ -67,10 +68,11 @@ class Crawl:
         *,
         clock: Clock,
         events: Events,
-        trust: Callable[[str], None],
+        trust: Callable[[str, str], None],
         note: Callable[[int, int], None],
         folder: Path,
         alarm: bool = False,
+        workers: Workers | None = None,
     ) -> None:
         settings = rules.settings
         self.spider = spider
@@ -99,20 +101,22 @@ class Crawl:
         )
         self.send = Send(
             fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.feed,
-            self.errands.permit,
+            self.errands.permit, workers,
         )  # fmt: skip
+        self._workers = workers
         self.recovered = recovered
         self._store = store
         self._clock = clock
         self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
         self._crew = Crew(self._lost)
-        self._go = self._crew.go
+        self._go = self.go = self._crew.go
+        self.drop = self._crew.drop
         self._wake = asyncio.Event()  # the feeder has something to look at
         self._room = asyncio.Event()  # the gate can hold more
         self._ended = asyncio.Event()
         self._sleeps_until: float | None = None
         self._taking = True  # new pages are admitted
-        self._workers = 0
+        self._hands = 0  # tasks that take from the queue
         self._open_pages = 0  # permits in the hands of workers, not answered yet
         self.quarantine = Quarantine(lambda: self._open_pages)
         self._lent = 0  # workers whose page waits for a fetch of its own
@@ -130,6 +134,9 @@ class Crawl:
             async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
                     self._go(step())
+                if self._workers is not None:
+                    for number in self._workers.numbers:
+                        self._go(self._workers.keep(number))
                 committing = self._go(self.commit.run())
                 try:
                     await self._ended.wait()
@@ -144,6 +151,8 @@ class Crawl:
             self.reading.close()
             self.stats.ended = self._clock.wall()
         await self.seeds.hook(self.spider.closed, self.why)
+        if self._workers is not None:
+            await self._workers.close(self.why)
 
     def stop(self, why: str, *, resumable: bool = False, grace: float | None = None) -> None:
         """Take nothing new, finish what is out (within `grace` seconds), and end."""
@@ -252,6 +261,11 @@ class Crawl:
             await self._clock.wait(self._wake, self._sleeps_until)
             self._wake.clear()
 
+    def broke(self, text: str) -> None:
+        """The spider's `opened` or `login` raised in a worker process."""
+        self.seeds.broken = text
+        self.stop("broken")
+
     def wake(self) -> None:
         """Something outside has made room: feed again."""
         self._wake.set()
@@ -290,22 +304,22 @@ class Crawl:
 
     def _hand_out(self, permit: Permit) -> None:
         self._open_pages += 1
-        if self._workers - self._lent < self._busy:
-            self._workers += 1
+        if self._hands - self._lent < self._busy:
+            self._hands += 1
             self._go(self._worker())
         self._queue.put_nowait(permit)
 
     # -- 3: queue -> worker: fetch -> parse -> callback -> outcome ----------------------------------
 
     async def _worker(self) -> None:
-        while self._workers - self._lent <= self.settings.concurrency:
+        while self._hands - self._lent <= self.settings.concurrency:
             permit = await self._queue.get()
             outcome = await self._answer(permit)
             if self._ended.is_set():  # a callback that does not let itself be cancelled
                 return
             self._open_pages -= 1
             self.accept(outcome)
-        self._workers -= 1
+        self._hands -= 1
 
     async def _answer(self, permit: Permit) -> Outcome:
         """The whole way of one request, from its permit to its outcome."""
@@ -320,18 +334,24 @@ class Crawl:
                 outcome = await self._failed(request, error)
             elif request.kills:
                 async with self.quarantine.alone():
-                    outcome = await self.pages.read(await self.reading.open(response))
+                    outcome = await self._read(response)
             else:
-                outcome = await self.pages.read(await self.reading.open(response))
-        except NotNow:
-            return Outcome(request=request, end=End.BACK)
+                outcome = await self._read(response)
+        except NotNow as later:
+            return Outcome(request=later.request or request, end=End.BACK)
         except FetchError as error:
             return await self._failed(request, error)
         if outcome.end is End.RETRY and outcome.reason is Reason.ASKED:
             outcome = self.judge.asked(outcome)
         outcome.status = response.status
-        outcome.took, outcome.wire, outcome.size = response.elapsed, response.wire_bytes, len(response.body)
+        outcome.took, outcome.wire = response.elapsed, response.wire_bytes
+        outcome.size = outcome.size or len(response.body)
         return outcome
+
+    async def _read(self, response: Response) -> Outcome:
+        if self._workers is not None:
+            return await self._workers.read(response)
+        return await self.pages.read(await self.reading.open(response))
 
     async def _failed(self, request: Request, error: FetchError) -> Outcome:
         """Another try, or the end of this request, of which the spider's `on_error` hears."""

@@ -56,6 +56,11 @@ class Crew:
         task.add_done_callback(self._over)
         return task
 
+    def drop(self, task: Task) -> None:
+        """Cancel one task."""
+        self._ended.add(task)
+        task.cancel()
+
     def end(self, *, but: Task | None = None) -> None:
         """Cancel all tasks but one."""
         self._ended |= self._tasks - {but}
@@ -64,9 +69,11 @@ class Crew:
 
     def _over(self, task: Task) -> None:
         self._tasks.discard(task)
+        ended = task in self._ended
+        self._ended.discard(task)
         if not task.cancelled():
             self._failed = self._failed or task.exception() is not None
-        elif not (self._failed or task in self._ended or self._cancelled()):
+        elif not (self._failed or ended or self._cancelled()):
             self._lost(task)
 
     def _cancelled(self) -> bool:

@@ -67,8 +67,11 @@ class Errands:
         self.unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
         self.product = robots.product_token(settings.user_agent)
 
-    async def fetch(self, request: Request) -> Response:
-        """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
+    async def fetch(self, request: Request, *, here: bool = True) -> Response:
+        """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page.
+
+        With `here` false it is for a page in a worker process, which has the body.
+        """
         if (page := OPEN_PAGE.get()) is not None:
             page.fetches += 1
         else:  # `opened` or `login`: the spider's author names the place, as with a seed
@@ -88,7 +91,7 @@ class Errands:
                         continue
                     error = self._judge.status(request, response)
                     if error is None:
-                        return await self._read(response)
+                        return await self._read(response) if here else response
                     raise error
                 except NotNow:
                     continue

@@ -23,11 +23,11 @@ from .url import origin
 
 
 class Handover:
-    """Gathers what changed, and gives it back in the next process. `trust` is told of the seeds' hosts."""
+    """Gathers what changed, and gives it back in the next process. `trust` is told of seeds: origin, host."""
 
     def __init__(
         self, gate: Gate, limits: Limits, stats: Stats, intake: Intake, jars: Jars, rules: HostRules, clock: Clock,
-        trust: Callable[[str], None],
+        trust: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         self.seeds = 0  # taken from `start`
         self.begun = 0  # of those, by earlier processes
@@ -61,7 +61,7 @@ class Handover:
         if place not in self._rules.seeds:
             self._rules.seeds.add(place)
             self._origins[place] = request.host
-            self._trust(request.host)
+            self._trust(place, request.host)
 
     def restore(self, recovered: Recovered) -> None:
         """Go on where an earlier process was at its last commit."""
@@ -71,7 +71,7 @@ class Handover:
         self._jars.restore(facts.get("cookies", {}))
         for place, host in facts.get("seed", {}).items():
             self._rules.seeds.add(place)
-            self._trust(host)
+            self._trust(place, host)
         crawl = facts.get("crawl", {})
         if "limits" in crawl:
             begun, items, self.seeds = crawl["limits"]

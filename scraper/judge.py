@@ -28,6 +28,19 @@ CONNECTION = frozenset(
 )  # fmt: skip
 
 
+def accepted(request: Request, status: int, settings: Settings) -> bool:
+    """Whether a status may reach the callback."""
+    return 200 <= status < 300 or status in request.accept_status or status in settings.accept_status
+
+
+def readable(request: Request, response: Response, settings: Settings) -> bool:
+    """Whether a callback gets this response: not one that leads on, or has a status that nobody accepts."""
+    if not accepted(request, response.status, settings):
+        return False
+    leads = response.status in REDIRECTS and response.status not in request.accept_status
+    return not leads or location(response.headers.getall("location"), request.url) is None
+
+
 class Judge:
     """Turns what came back into an outcome. `random` gives floats in [0, 1) for the jitter."""
 
@@ -66,7 +79,7 @@ class Judge:
     def status(self, request: Request, response: Response) -> StatusError | None:
         """The error that a status is, or None when the request accepts it."""
         status = response.status
-        if 200 <= status < 300 or status in request.accept_status or status in self._settings.accept_status:
+        if accepted(request, status, self._settings):
             return None
         wish = response.headers.get("retry-after", "")
         after = retry_after(wish, self._clock.wall(), self._settings.max_rest) if wish else None

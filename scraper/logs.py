@@ -90,9 +90,13 @@ def entry(record: logging.LogRecord) -> dict[str, Any]:
         "logger": record.name,
         "message": clean(record.getMessage()),
     }
-    if page is not None:
+    if url := getattr(record, "page", ""):  # of a worker process, which has the page
+        made["url"] = url
+    elif page is not None:
         made["url"] = printable(page.request.url)
-    if record.exc_info and record.exc_info[1] is not None:
+    if trace := getattr(record, "trace", ""):
+        made["trace"] = "\n".join(map(clean, trace.splitlines()))
+    elif record.exc_info and record.exc_info[1] is not None:
         trace = "".join(traceback.format_exception(record.exc_info[1]))
         made["trace"] = "\n".join(map(clean, trace.splitlines()))
     return made

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Pace
     concurrency: Annotated[Positive, _doc("Requests in flight at once, over all hosts.")] = 32
+    processes: Annotated[
+        Positive, _doc("Processes that fetch, parse and run callbacks; 1 is the crawl's own, alone.")
+    ] = 1
     per_host: Annotated[Positive, _doc("Requests in flight at once to one host.")] = 4
     delay: Annotated[Seconds, _doc("Least time between departures to one host.", "seconds")] = 0.5
     hosts: Annotated[
@@ -287,6 +290,13 @@ def from_pairs(pairs: Iterable[str], option: str = "-s") -> Layer:
             raise UsageError(f"{option} {pair!r}: write {option} key=value")
         found[key.strip().replace("-", "_")] = value
     return option, found
+
+
+def proxies(settings: Settings) -> Iterator[str]:
+    """The proxies of the settings, as canonical URLs."""
+    for proxy in (settings.proxy, *(rule.proxy for rule in settings.hosts.values())):
+        if proxy:
+            yield canonical(proxy)
 
 
 class HostRules:

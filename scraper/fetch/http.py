@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any
 
@@ -40,7 +41,9 @@ class DepartingRequest(ClientRequest):
         """Depart, or raise NotNow before a byte is written."""
         departure = DEPARTURE.get()
         reused = getattr(conn.protocol, "departed_before", False)
-        departure.depart(reused=reused)
+        word = departure.depart(reused=reused)
+        if word is not None:
+            await word
         if reused and conn.protocol.should_close:  # an answer nobody asked for lies in it: never take it for ours
             raise aiohttp.ServerDisconnectedError
         conn.protocol.departed_before = True
@@ -209,10 +212,17 @@ class _Exchange:
             self.reason, until = Reason.TIMEOUT, self._end
         self.deadline.move(until)
 
-    def depart(self, *, reused: bool = False) -> None:
+    def depart(self, *, reused: bool = False) -> Awaitable[None] | None:
         """Pass the gate's word on."""
         self.reused = reused
-        self._inner.depart(reused=reused)
+        word = self._inner.depart(reused=reused)
+        if word is not None:
+            return self._after(word)
+        self.departed = True
+        return None
+
+    async def _after(self, word: Awaitable[None]) -> None:
+        await word
         self.departed = True
 
     def sent(self) -> None:

@@ -14,7 +14,7 @@ admission, and only while it has work and a free place. Times are monotonic seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -36,6 +36,10 @@ MARGIN = 0.002
 NEW_CONNECTION = 0.010
 
 
+def _nobody() -> None:
+    """No other process sends."""
+
+
 class Gate:
     """Paces every request of the crawl: pages, robots.txt, redirect hops, retries, a callback's fetches."""
 
@@ -53,6 +57,7 @@ class Gate:
         self._number = 0
         self._last = False  # the last place under `max_pages` is taken
         self._opened: float | None = None  # when a process goes on with the crawl of an earlier one
+        self.called_off: Callable[[], None] = _nobody  # told when what was `granted` is to be asked about again
         self._changed: set[Host] = set()  # since `changes` was asked for
         self._learned: set[str] = set()  # origins, likewise
 
@@ -202,20 +207,30 @@ class Gate:
         state = permit.host
         if permit.departed or permit.released or state.earliest() > now:
             return False
-        permit.departed = True
         permit.reused = reused
+        self.departed(permit, now, state.out)
+        self._space(state, now, reused)
+        return True
+
+    def granted(self, permit: Permit) -> bool:
+        """Whether a permit holds, without asking again, until `called_off`: its host is not paced."""
+        return not permit.host.delay and not permit.host.trial
+
+    def departed(self, permit: Permit, now: float, parallel: int) -> None:
+        """A permit was used, when so many requests to its host were out."""
+        permit.departed = True
+        state = permit.host
         self._changed.add(state)
         proof = state.proof
         proof.departures += 1
-        if state.out > proof.most_parallel:
-            proof.most_parallel = state.out
+        if parallel > proof.most_parallel:
+            proof.most_parallel = parallel
         if state.last_departure is not None:
-            gap = now - state.last_departure
+            gap = abs(now - state.last_departure)  # of several processes one may tell later
             if proof.least_gap is None or gap < proof.least_gap:
                 proof.least_gap = gap
             proof.early += gap < state.delay
-        self._space(state, now, reused)
-        return True
+        state.last_departure = now
 
     def sent(self, permit: Permit, now: float) -> None:
         """The headers have been written: the delay runs from here, and only now may the next be admitted."""
@@ -255,6 +270,7 @@ class Gate:
             state.proof.rested += until - max(now, state.rest_until)
             state.rest_until = until
         state.tried = False
+        self.called_off()
         self._changed.add(state)
         self._schedule(state, now)
         return state.rest_until
@@ -314,6 +330,7 @@ class Gate:
         delay = rules.crawl_delay if rules is not None and state.robots else None
         if delay is not None and delay > state.delay:
             state.delay = state.asked = state.proof.delay = delay
+            self.called_off()
             state.proof.least_gap = None  # the gaps before were under another promise
             since = self._opened if state.last_departure is None else state.last_departure
             if since is not None:
