@@ -18,6 +18,7 @@ QUICK: dict[str, Any] = {"delay": 0, "backoff": 0.01, "max_backoff": 0.05, "allo
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--slow` runs what is too long for the suite."""
+    parser.addoption("--processes", type=int, default=1, help="crawl in so many processes wherever a test crawls")
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
 
 
@@ -37,11 +38,12 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-def go(site: Site) -> Crawl:
+def go(site: Site, request: pytest.FixtureRequest) -> Crawl:
     """Crawl with every name on the site, nothing slow, and further settings as keywords."""
 
     async def run(spider: Spider, *, options: dict[str, Any] | None = None, **settings: Any) -> Result:
         resolver = Loopback(site.port)
-        return await crawl(spider, settings={**QUICK, **settings}, resolver=resolver, **(options or {}))
+        given = {**QUICK, "processes": request.config.getoption("--processes"), **settings}
+        return await crawl(spider, settings=given, resolver=resolver, **(options or {}))
 
     return run
