@@ -286,9 +286,7 @@ class Run:
         settings = self.settings
         if settings.processes == 1 or box is None:
             return None
-        begin = told(
-            self.spider, settings, folder=str(self._folder), alarm=self._alarm, resolves=self._resolver is not None
-        )
+        begin = told(self.spider, settings, folder=str(self._folder), resolves=self._resolver is not None)
         means = Means(jars if settings.cookies else None, self._clock, self._folder, box.called_off, self._resolver)
         pool = Pool(begin, box, means)
         rooms.push_async_callback(pool.end)

@@ -122,14 +122,15 @@ async def test_hosts_that_rest_for_hours_end_it_as_waiting_however_their_pages_w
     assert [proof.rests for proof in last.report.proofs.values()] == [1, 1]
 
 
+class Later(Walk):
+    name = "later"
+
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield "http://a.test/now"
+        yield Request("http://a.test/later", after=5000)
+
+
 async def test_retries_that_are_due_in_hours_end_it_as_waiting(site: Site, tmp_path: Path) -> None:
-    class Later(Walk):
-        name = "later"
-
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield "http://a.test/now"
-            yield Request("http://a.test/later", after=5000)
-
     site.page("*", "x")
     clock = FastClock(2000)
     for why in ("waiting", "waiting"):

@@ -209,7 +209,6 @@ class Gate:
             return False
         permit.reused = reused
         self.departed(permit, now, state.out)
-        self._space(state, now, reused)
         return True
 
     def granted(self, permit: Permit) -> bool:
@@ -230,7 +229,7 @@ class Gate:
             if proof.least_gap is None or gap < proof.least_gap:
                 proof.least_gap = gap
             proof.early += gap < state.delay
-        state.last_departure = now
+        self._space(state, now, permit.reused)
 
     def sent(self, permit: Permit, now: float) -> None:
         """The headers have been written: the delay runs from here, and only now may the next be admitted."""
@@ -257,7 +256,8 @@ class Gate:
         self._schedule(state, now)
 
     def _space(self, state: Host, now: float, reused: bool = True) -> None:
-        state.last_departure = now
+        if state.last_departure is None or now > state.last_departure:
+            state.last_departure = now
         if state.delay:
             margin = MARGIN if reused else NEW_CONNECTION
             state.next_at = max(state.next_at, now + state.delay + margin)

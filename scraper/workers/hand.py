@@ -7,7 +7,7 @@ import os
 import time
 import traceback
 from collections.abc import Coroutine, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 from ..blackbox import Shared
@@ -36,12 +36,13 @@ CRASHED = 70  # exit code of a bug (sysexits.h, EX_SOFTWARE)
 class Sending:
     """A job in hand: its departure, as the transport sees it. Raises NotNow where the gate calls it off."""
 
-    __slots__ = ("departed", "hand", "job")
+    __slots__ = ("departed", "hand", "job", "lent")
 
     def __init__(self, hand: Hand, job: Job) -> None:
         self.hand = hand
         self.job = job
         self.departed = 0.0  # when, where nobody was asked
+        self.lent = False  # its place, to what `prepare` has fetched
 
     def depart(self, *, reused: bool = False) -> Coroutine[Any, Any, None] | None:
         """The connection is ready: go, or wait for the gate's word."""
@@ -109,6 +110,7 @@ class Hand:
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._errands: dict[int, tuple[Context, set[asyncio.Task[None]]]] = {}  # whose they are, and their sends
         self._heads: dict[int, Head] = {}  # not said yet: perhaps the outcome follows within this turn
         self._kept: dict[int, Response] = {}  # answers for errands
         wire.before.append(self._say_heads)
@@ -118,17 +120,26 @@ class Hand:
     def told(self, message: Any) -> None:
         """Hear a message."""
         if isinstance(message, Job):
-            task = asyncio.get_running_loop().create_task(self._work(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._over)
+            self._begin(message)
             return
         key = message.number if isinstance(message, Answer) else message.errand
         future = self._asked.pop(key, None)
         if future is not None and not future.done():
             future.set_result(message)
 
+    def _begin(self, job: Job) -> None:
+        context, sends = self._errands.get(job.errand, (None, self._tasks))
+        if job.errand and context is None:  # given up meanwhile
+            self.wire.send(Fault(job.job, called_off=True))
+            return
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._work(job), context=context.copy() if context is not None else None)
+        for tasks in (self._tasks, sends):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._over)
+
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, OutputError):
             self.wire.send(Broken(str(error), "output"))
@@ -177,7 +188,7 @@ class Hand:
             if job.hold:
                 await self._future(-job.job)
             await self._done(job, await self._pages.read(await self._reading.open(response)))
-        elif job.errand:
+        elif job.errand in self._errands:
             self._kept[job.errand] = response
 
     def _say_heads(self) -> None:
@@ -211,13 +222,17 @@ class Hand:
         PREPARING.set(sending)
         prepared = await self._pages.prepared(request)
         PREPARING.set(None)
+        if sending.lent:
+            job.go = -1
+            if not (await self.ask(job.job, "permit")).yes:
+                raise NotNow("its host has no place for it any more")
         if origin(prepared.url) != origin(request.url):  # the permit, and robots.txt, are of this one
             text = f"prepare() moved the request to {origin(prepared.url)}; yield a Request for that instead"
             raise FetchError(Reason.CALLBACK_ERROR, text)
         if prepared.url != request.url:
             job.cookie = (await self.ask(job.job, "cookie", prepared.url)).text
-        if request.safe and not prepared.safe:
-            await self.ask(job.job, "begin")
+        if request.safe and not prepared.safe and not (await self.ask(job.job, "begin")).yes:
+            raise NotNow("nobody waits for it any more")
         return prepared
 
     # -- a callback's own fetch ---------------------------------------------------------------------
@@ -227,32 +242,49 @@ class Hand:
         page, boarding, own = OPEN_PAGE.get(), PREPARING.get(), JOB.get()
         if page is not None:
             page.fetches += 1
-        self._number += 1
-        errand = self._number
-        future = self._future(errand)
         job = own.job.job if own is not None else 0
-        self.wire.send(messages.Fetch(errand, job, request, boarding is not None))
+        if boarding is not None:
+            boarding.lent = True
         if page is not None:
             page.pause()
         try:
-            answer = await future
-        except asyncio.CancelledError:
-            self._asked.pop(errand, None)
-            self._kept.pop(errand, None)
-            self.wire.send(Drop(errand))
-            raise
+            kept = await self._errand(request, job, opened=page is not None, boarding=boarding is not None)
         finally:
             if page is not None:
                 page.resume()
-        if boarding is not None and own is not None:
-            if not (await self.ask(own.job.job, "permit")).yes:
-                raise NotNow("its page has no permit any more")
-            own.job.go = -1
-        if isinstance(answer, Refused):
+        if isinstance(kept, Refused):
+            raise _error(kept)
+        return await self._reading.open(kept)
+
+    async def _errand(self, request: Request, job: int, *, opened: bool, boarding: bool) -> Response | Refused:
+        """Let the crawl fetch something by this process's hand."""
+        self._number += 1
+        errand = self._number
+        future = self._future(errand)
+        sends: set[asyncio.Task[None]] = set()
+        self._errands[errand] = copy_context(), sends
+        self.wire.send(messages.Fetch(errand, job, request, opened, boarding))
+        try:
+            answer: Fetched | Refused = await future
+            return self._kept[errand] if isinstance(answer, Fetched) else answer
+        except asyncio.CancelledError:
+            self._asked.pop(errand, None)
+            self._drop(errand, sends)
+            raise
+        finally:
+            del self._errands[errand]
             self._kept.pop(errand, None)
-            raise _error(answer)
-        assert isinstance(answer, Fetched)
-        return await self._reading.open(self._kept.pop(errand))
+
+    def _drop(self, errand: int, sends: set[asyncio.Task[None]]) -> None:
+        """It is not waited for any more: its place is free when its connection is closed."""
+        def closed(task: asyncio.Task[None] | None = None) -> None:
+            if not sends:
+                self.wire.send(Drop(errand))
+
+        closed()
+        for task in [*sends]:
+            task.add_done_callback(closed)
+            task.cancel()
 
 
 def _error(refused: Refused) -> Exception:

@@ -34,9 +34,10 @@ class Begin(Message, tag=0):
     arguments: dict[str, Any]
     settings: dict[str, Any]
     folder: str
-    paths: list[str]  # where modules are looked for
-    alarm: bool
     resolves: bool  # names are looked up by the crawl
+    script: bool = False  # the file is the program that began the crawl
+    state: dict[str, Any] = {}  # attributes that the program, and `login`, have set on the spider
+    logs_in: bool = False  # `login` has left what cannot be given: the worker runs its own
 
 
 class Seed(Message, tag=1):
@@ -179,11 +180,15 @@ class Done(Message, tag=18):
 
 
 class Fetch(Message, tag=19):
-    """A callback's own fetch, for the page of `job` (0: for `opened` or `login`); `boarding`: from `prepare`."""
+    """A fetch of the spider's own: within a page (`open`) or not, as in `opened` and `login`.
+
+    `job` is the exchange it comes from, 0 for none; `boarding`: from the `prepare` before that departs.
+    """
 
     errand: int
     job: int
     request: Request
+    open: bool = False
     boarding: bool = False
 
 

@@ -11,19 +11,19 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from ..blackbox import BlackBox
-from ..errors import FetchError, OutputError, ScraperError, UsageError
+from ..errors import FetchError, NotNow, OutputError, ScraperError, UsageError
 from ..frontier.host import Permit
 from ..outcome import Outcome
 from ..request import Request
 from ..response import Response
 from ..ticket import Ticket
+from ..url import printable
 from .messages import Begin, Broken, Close, Ready, Seed
 from .start import Child, start
 from .worker import ERRAND, Line, Means, Told, Worker
@@ -31,6 +31,7 @@ from .worker import ERRAND, Line, Means, Told, Worker
 log = logging.getLogger("scraper.workers")
 MOST_DEATHS = 20  # of workers, with no page ended between them
 CLOSING = 10.0  # seconds for the spider's `closed` in a worker
+LEAVING = 1.0  # seconds for a worker to end that has closed its wire
 CROWDED = 4  # jobs more than another worker has, and a host's next request goes there
 
 
@@ -42,11 +43,13 @@ class Pool:
         self._begin = begin
         self._box = box
         self._means = means
-        self._line: Line | None = None
+        self._line: Line
+        self._doomed: Callable[[Request], FetchError | None]
         self._workers: list[Worker] = []  # those that are ready
         self._children: dict[int, Child] = {}
         self._seeds: dict[str, str] = {}
-        self._some = asyncio.Event()  # at least one is
+        self._some = asyncio.Event()  # at least one is, or none will be
+        self._broken = False  # the spider's `opened` or `login` raised in one
         self._sent = 0
         self._ended = 0
         self._deaths: list[int] = []  # how many pages had ended at each
@@ -65,15 +68,14 @@ class Pool:
 
     async def exchange(self, ticket: Ticket) -> Response:
         """Use a permit. Raises FetchError, NotNow."""
-        self._sent += 1
-        if (asked := ERRAND.get()) is not None:
-            worker, errand = asked
-            response: Response = await worker.exchange(self._sent, ticket, errand=errand)
-            return response
-        while not self._workers:
+        worker, errand = ERRAND.get() or (None, 0)
+        while worker is None and not self._workers:
+            if self._broken:
+                raise NotNow("no worker can be had")
             await self._some.wait()
-        worker = self._for(ticket.permit)
-        return await worker.exchange(self._sent, ticket)
+        self._sent += 1
+        response: Response = await (worker or self._for(ticket.permit)).exchange(self._sent, ticket, errand=errand)
+        return response
 
     def _for(self, permit: Permit) -> Worker:
         """The worker with the least to do; a host with a delay stays with one, and its connection with it."""
@@ -101,48 +103,64 @@ class Pool:
 
     async def keep(self, number: int) -> None:
         """Have a worker of this number, and another when it dies. Raises ScraperError when none can live."""
-        assert self._line is not None
         while True:
-            gone = asyncio.Event()
             worker = Worker(number, self._line, self._means)
-            begin = msgspec.structs.replace(self._begin, number=number)
-            child = await start(begin, self._box.file, partial(self._hear, worker), gone.set)
-            worker.wire, worker.gone = child.wire, gone.set
+            child = await start(self._box.file, partial(self._hear, worker), worker.gone.set)
             self._children[number] = child
+            worker.wire = child.wire
+            await self._line.seeds.opened.wait()  # what `login` has left is for all
+            worker.say(self._told(number))
             for origin, host in self._seeds.items():
                 worker.say(Seed(origin, host))
-            await gone.wait()
+            await worker.gone.wait()
             if worker.error is not None:
                 raise worker.error
-            code = await child.process.wait()
-            self._died(worker, code)
+            self._died(worker, await _ended(child))
+
+    def _told(self, number: int) -> Begin:
+        left = self._line.seeds.left
+        state = self._begin.state | (left or {})
+        return msgspec.structs.replace(self._begin, number=number, state=state, logs_in=left is None)
 
     def _hear(self, worker: Worker, message: Any) -> None:
-        if isinstance(message, Ready):
-            self._workers.append(worker)
+        try:
+            if isinstance(message, Ready):
+                self._workers.append(worker)
+                self._some.set()
+            elif isinstance(message, Broken):
+                self._broke(worker, message)
+            else:
+                worker.told(message)
+        except asyncio.CancelledError:
+            pass  # the crawl ends, and begins nothing more
+        except Exception as error:  # noqa: BLE001  a bug of ours ends the crawl, not just this connection
+            worker.error = error
+            worker.gone.set()
+
+    def _broke(self, worker: Worker, broken: Broken) -> None:
+        if broken.kind == "spider":  # its hooks have raised: no worker will fare better
+            worker.broken = self._broken = True
             self._some.set()
-        elif isinstance(message, Broken) and message.kind != "spider":
-            worker.error = UsageError(message.text) if message.kind == "usage" else OutputError(message.text)
-            worker.gone()
-        else:
-            worker.told(message)
+            self._line.broke(broken.text)
+            return
+        kind = OutputError if broken.kind == "output" else ScraperError if self._sent else UsageError
+        worker.error = kind(broken.text)
+        worker.gone.set()
 
     def _died(self, worker: Worker, code: int) -> None:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if worker not in self._workers:
-            if worker.broken:
-                return
-            raise ScraperError(f"worker process {worker.number} ended ({how}) before it could work")
-        self._workers.remove(worker)
-        if not self._workers:
-            self._some.clear()
+        what = f"worker process {worker.number} ended ({how})"
         suspects = self._box.took(worker.number)
-        urls = [job.request.url for job in worker.jobs.values() if job.request.token in suspects]
-        log.error(
-            "worker process %d ended (%s)%s; another takes its place, and what it had is done again",
-            worker.number, how, f" while it worked on {', '.join(urls)}" if urls else "",
-        )  # fmt: skip
-        worker.died(suspects, self._doomed)
+        if worker in self._workers:
+            self._workers.remove(worker)
+            if not self._workers and not self._broken:
+                self._some.clear()
+        elif code >= 0 and not worker.broken:
+            raise ScraperError(f"{what} before it could work")
+        urls = [printable(job.request.url) for job in worker.jobs.values() if job.request.token in suspects]
+        while_ = f" while it worked on {', '.join(urls)}" if urls else ""
+        log.error("%s%s; another takes its place, and what it had is done again", what, while_)
+        self._ended += worker.died(suspects, self._doomed)
         self._deaths.append(self._ended)
         if len(self._deaths) >= MOST_DEATHS and self._deaths[-MOST_DEATHS] == self._ended:
             raise ScraperError(f"{MOST_DEATHS} worker processes ended one after the other, the last with {how}")
@@ -152,8 +170,13 @@ class Pool:
         for child in self._children.values():
             child.wire.send(Close(why))
         waiting = [asyncio.ensure_future(child.process.wait()) for child in self._children.values()]
+        waiting += [asyncio.ensure_future(child.wire.lost.wait()) for child in self._children.values()]
         if waiting:
-            await asyncio.wait(waiting, timeout=CLOSING)
+            _, late = await asyncio.wait(waiting, timeout=CLOSING)
+            if late:
+                log.warning("a worker process was still at the spider's closed() after %g s", CLOSING)
+            for each in late:
+                each.cancel()
         await self.end()
 
     async def end(self) -> None:
@@ -161,9 +184,19 @@ class Pool:
         children, self._children = self._children, {}
         for child in children.values():
             child.wire.close()
-            with suppress(ProcessLookupError):
-                child.process.kill()
+            child.kill()
+        for child in children.values():
             await child.process.wait()
+
+
+async def _ended(child: Child) -> int:
+    """The exit code of a process whose wire is gone; one that lives on without it is killed."""
+    try:
+        async with asyncio.timeout(LEAVING):
+            return await child.process.wait()
+    except TimeoutError:
+        child.kill()
+        return await child.process.wait()
 
 
 def _load(worker: Worker) -> int:

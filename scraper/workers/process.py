@@ -1,4 +1,4 @@
-"""The program of a worker process: `python -m scraper.workers.process SOCKET BOARD`, begun by a crawl only.
+"""The program of a worker process, with SOCKET and BOARD (open files) as its arguments; begun by a crawl only.
 
 It ends when the crawl does, whatever way that ends: signals are the crawl's to hear, a closed socket ends it, and
 on Linux the death of its parent kills it.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import io
 import logging
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,7 +80,7 @@ class Worker:
         """Work until the crawl closes."""
         begin = await self._begin
         settings = msgspec.convert(begin.settings, Settings)
-        _speak(wire, settings.log_level)
+        _speak(_sayer(wire), settings.log_level)
         try:
             spider = spider_of(begin)
         except UsageError as error:
@@ -97,7 +99,7 @@ class Worker:
         stats = Stats(0.0)
         pages = Pages(
             spider, settings, stats, note=lambda token: board.note(token, 0), folder=Path(begin.folder),
-            alarm=begin.alarm,
+            alarm=True,  # the process is ours, and this its main thread
         )  # fmt: skip
         reading = Reading(settings, lambda token: board.note(token, 1))
         resolver = Resolver() if begin.resolves else None
@@ -109,10 +111,12 @@ class Worker:
             self._hand, self._seed = hand, seed
             for message in self._early:
                 self.told(message)
-            if await _hooked(wire, spider.opened) and await _hooked(wire, spider.login):
+            if await _hooked(wire, spider.opened) and (not begin.logs_in or await _hooked(wire, spider.login)):
                 wire.send(Ready())
             try:
-                await _hooked(wire, spider.closed, await self._closing)
+                why = await self._closing
+                spider._line = None
+                await _hooked(wire, spider.closed, why)
             finally:
                 reading.close()
 
@@ -133,9 +137,9 @@ async def _hooked(wire: Wire, work: Callable[..., Any], *given: str) -> bool:
 class Saying(logging.Handler):
     """Log records go to the crawl, which has the log of the run."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, say: Callable[[msgspec.Struct], None]) -> None:
         super().__init__()
-        self._wire = wire
+        self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say one line."""
@@ -148,36 +152,56 @@ class Saying(logging.Handler):
         except Exception:  # noqa: BLE001  a message that does not fit its arguments: told as `logging` does
             self.handleError(record)
             return
-        self._wire.send(Log(record.levelno, record.name, text, url, trace))
+        self._say(Log(record.levelno, record.name, text, url, trace))
 
 
-class Printing:
-    """Standard output of the spider's own `print`: the crawl shows it where its own goes."""
+class Printing(io.TextIOBase):
+    """Standard output of the spider's own `print`: the crawl shows it where its own goes, line by line."""
 
-    encoding = "utf-8"
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, say: Callable[[msgspec.Struct], None]) -> None:
+        super().__init__()
+        self._say = say
+        self._begun = ""  # of a line
 
     def write(self, text: str) -> int:
-        """Say it."""
-        if text:
-            self._wire.send(Print(text))
+        """Say each line that is whole."""
+        whole, end, rest = text.rpartition("\n")
+        if end:
+            self._say(Print(self._begun + whole + end))
+            self._begun = ""
+        self._begun += rest
         return len(text)
 
-    def flush(self) -> None:
-        """It is on its way already."""
+    def writable(self) -> bool:
+        """Always."""
+        return True
 
-    def isatty(self) -> bool:
-        """Never."""
-        return False
+    def close(self) -> None:
+        """Say what is left of a line."""
+        if self._begun:
+            self.write("\n")
+        super().close()
 
 
-def _speak(wire: Wire, level: str) -> None:
+def _sayer(wire: Wire) -> Callable[[msgspec.Struct], None]:
+    """Says something from whatever thread."""
+    own, loop = threading.get_ident(), asyncio.get_running_loop()
+
+    def say(message: msgspec.Struct) -> None:
+        if threading.get_ident() == own:
+            wire.send(message)
+        else:
+            with suppress(RuntimeError):  # the crawl is over
+                loop.call_soon_threadsafe(wire.send, message)
+
+    return say
+
+
+def _speak(say: Callable[[msgspec.Struct], None], level: str) -> None:
     root, own = logging.getLogger(), logging.getLogger("scraper")
-    root.addHandler(Saying(wire))
+    root.addHandler(Saying(say))
     own.setLevel(level.upper())
-    sys.stdout = Printing(wire)
+    sys.stdout = Printing(say)
 
 
 def _bound_to_parent() -> None:
@@ -202,21 +226,18 @@ async def serve(file: int, board: int) -> None:
         if not worker.gone:
             raise
     finally:
+        if isinstance(sys.stdout, Printing):
+            sys.stdout.close()
+        sys.stdout = sys.stderr  # what is printed from now on nobody listens to
         wire.close()
 
 
 def main() -> None:
     """Run until the crawl ends."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which programs that a spider starts would inherit
     _bound_to_parent()
     file, board = map(int, sys.argv[1:])
     collect_less()
     with runner() as loop:
         loop.run(serve(file, board))
-
-
-if __name__ == "__main__":
-    main()

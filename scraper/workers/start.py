@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -13,9 +16,14 @@ import msgspec
 from ..errors import UsageError
 from ..identity import source_file
 from ..settings import Settings
-from ..spider import Spider, arguments
+from ..spider import Spider, arguments, attributes
 from .messages import Begin, Heard
 from .wire import Wire
+
+# Modules are looked for where the crawl itself has found them, and nowhere before: not in the folder it runs in.
+PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from scraper.workers.process import main; main()"
+)
 
 
 class Child:
@@ -25,44 +33,62 @@ class Child:
         self.process = process
         self.wire = wire
 
+    def kill(self) -> None:
+        """End it now."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
 
-def told(spider: Spider, settings: Settings, *, folder: str, alarm: bool, resolves: bool) -> Begin:
+
+def told(spider: Spider, settings: Settings, *, folder: str, resolves: bool) -> Begin:
     """What every worker of a crawl is told. Raises UsageError for a spider that no other process can import."""
     kind = type(spider)
-    file = source_file(kind)
-    if "<locals>" in kind.__qualname__ or not file or file.startswith("<"):
+    file, (script, module) = source_file(kind), _module(kind)
+    if os.name != "posix":
+        raise UsageError(f"processes = {settings.processes} needs a system like Linux or macOS")
+    if "<locals>" in kind.__qualname__ or not (module or (file and os.path.isfile(file))):
         raise UsageError(
-            f"spider {spider.name!r} cannot be run in {settings.processes} processes: a process of its own imports "
-            "it, so it must be at the top level of a file"
+            f"spider {spider.name!r} cannot be run in {settings.processes} processes: each of them imports it, so "
+            "it must stand at the top level of a file, not in a function, a notebook or at a prompt"
         )
     values = {name: msgspec.to_builtins(getattr(spider, name), enc_hook=str) for name in arguments(kind)}
-    module = "" if kind.__module__ in ("__main__", "__mp_main__") or _by_file(kind.__module__) else kind.__module__
     return Begin(
         number=0, module=module, file=file, name=kind.__qualname__, arguments=values,
-        settings=msgspec.to_builtins(settings), folder=folder, paths=sys.path[:], alarm=alarm, resolves=resolves,
+        settings=msgspec.to_builtins(settings), folder=folder, resolves=resolves, script=script,
+        state=attributes(spider)[0],
     )  # fmt: skip
 
 
-def _by_file(module: str) -> bool:
-    return module.startswith("scraper_spider_")
+def _module(kind: type[Spider]) -> tuple[bool, str]:
+    """Whether a class is of the program itself, and the name of the module to import, "" to load its file."""
+    name = kind.__module__
+    if name in ("__main__", "__mp_main__"):
+        spec = getattr(sys.modules[name], "__spec__", None)  # of `python -m shop.crawl`
+        return True, spec.name if spec is not None else ""
+    return False, "" if name.startswith("scraper_spider_") else name
 
 
-async def start(begin: Begin, board: int, told: Callable[[Any], None], lost: Callable[[], None]) -> Child:
-    """A new process; `board` is the open file of what it shares. Raises OSError."""
+async def start(board: int, told: Callable[[Any], None], lost: Callable[[], None]) -> Child:
+    """A new process, which waits for its `Begin`; `board` is the open file of what it shares. Raises OSError.
+
+    It has a session of its own: what is sent to a terminal's processes, Ctrl-C, is the crawl's to hear.
+    """
     ours, theirs = socket.socketpair()
-    loop = asyncio.get_running_loop()
+    process = None
     try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "scraper.workers.process", str(theirs.fileno()), str(board),
-            pass_fds=(theirs.fileno(), board), stdin=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-c", PROGRAM, str(theirs.fileno()), str(board), json.dumps(sys.path),
+                pass_fds=(theirs.fileno(), board), stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, wire = await loop.create_unix_connection(lambda: Wire(Heard, told, lost), sock=ours)
     except BaseException:
         ours.close()
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
         raise
-    finally:
-        theirs.close()
-    ours.setblocking(False)
-    _, wire = await loop.create_unix_connection(lambda: Wire(Heard, told, lost), sock=ours)
-    wire.send(begin)
-    wire.flush()
     return Child(process, wire)

@@ -19,6 +19,7 @@ class Wire(asyncio.Protocol):
         self._encode = msgspec.msgpack.Encoder().encode_into
         self._told = told
         self._lost = lost
+        self.lost = asyncio.Event()  # the other end is gone, all it has said was heard
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._out = bytearray()
@@ -36,6 +37,7 @@ class Wire(asyncio.Protocol):
         """The other end has closed, or died."""
         self._transport = None
         self._free.set()
+        self.lost.set()
         self._lost()
 
     def send(self, message: msgspec.Struct) -> None:

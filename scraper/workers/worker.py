@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from socket import AddressFamily
@@ -25,13 +27,13 @@ from ..page import OPEN_PAGE, OpenPage
 from ..reasons import Reason
 from ..request import Request
 from ..response import Follow, Headers, Response
+from ..seeds import Seeds
 from ..spool import Spool
 from ..stats import Stats
 from ..ticket import PREPARING, Ticket
 from .messages import (
     Answer,
     Ask,
-    Broken,
     Done,
     Drop,
     Fault,
@@ -57,6 +59,7 @@ class Line(Protocol):
     gate: Gate
     commit: Commit
     errands: Errands
+    seeds: Seeds
     stats: Stats
     go: Callable[..., asyncio.Task[None]]
 
@@ -85,7 +88,9 @@ class Sending:
 
     __slots__ = ("done", "errand", "head", "items", "number", "page", "parallel", "request", "ticket", "worker")
 
-    def __init__(self, worker: Worker, number: int, request: Request, ticket: Ticket, errand: int) -> None:
+    def __init__(
+        self, worker: Worker, number: int, request: Request, ticket: Ticket, errand: int, page: OpenPage
+    ) -> None:
         self.worker = worker
         loop = asyncio.get_running_loop()
         self.number = number
@@ -96,7 +101,7 @@ class Sending:
         self.head: asyncio.Future[Head] = loop.create_future()
         self.done: asyncio.Future[Done] = loop.create_future()
         self.items: list[bytes] | Spool = []
-        self.page = OpenPage(request)  # stands for the one in the worker
+        self.page = page  # stands for the one in the worker
 
 
 class Told(Response):
@@ -117,15 +122,15 @@ class Worker:
         self.jobs: dict[int, Sending] = {}
         self.wire: Wire | None = None
         self.error: Exception | None = None  # why the crawl cannot go on
-        self.gone: Callable[[], None] = lambda: None
+        self.gone = asyncio.Event()  # its wire is
         self._line = line
         self._means = means
         self._errands: dict[int, asyncio.Task[None]] = {}
+        self._answers: set[asyncio.Task[None]] = set()
         self._begun: set[int] = set()  # tokens of open pages that sent what must not be sent twice
         self._hear: dict[type, Callable[[Any], None]] = {
             Head: self._head, Done: self._done, Fault: self._fault, Items: self._items, Sent: self._sent,
             Ask: self._ask, Fetch: self._fetch, Drop: self._drop, Log: self._log, Print: self._print,
-            Broken: self._broken,
         }  # fmt: skip
 
     def told(self, message: Any) -> None:
@@ -143,14 +148,19 @@ class Worker:
         """Send the request of a permit, and begin to read the answer. Raises FetchError, NotNow."""
         permit, jars, clock = ticket.permit, self._means.jars, self._means.clock
         request = permit.request
-        job = self.jobs[number] = Sending(self, number, request, ticket, errand)
+        page = (OPEN_PAGE.get() if errand else None) or OpenPage(request)
+        job = self.jobs[number] = Sending(self, number, request, ticket, errand, page)
         if ticket.begun:
             self._begun.add(ticket.begun)
         jar = jars.jar(request.session) if jars is not None else None
         cookie = jar.header(request.url, clock.wall()) if jar is not None else ""
         go = self._means.called_off() if self._line.gate.granted(permit) else -1
         self.say(Job(number, request, cookie, go, not errand, request.kills > 0, errand))
-        head = await job.head
+        try:
+            head = await job.head
+        except asyncio.CancelledError:
+            self.jobs.pop(number, None)
+            raise
         response = Told(
             request.url, status=head.status, headers=Headers(head.headers), request=request, elapsed=head.elapsed,
             wire_bytes=head.wire, flags=tuple(head.flags),
@@ -221,7 +231,9 @@ class Worker:
             self._line.gate.departed(job.ticket.permit, now, job.parallel)
 
     def _items(self, some: Items) -> None:
-        job = self.jobs[some.job]
+        job = self.jobs.get(some.job)
+        if job is None:
+            return
         if not isinstance(job.items, Spool):
             job.items = Spool(self._means.folder)
         _extend(job.items, some.lines)
@@ -239,34 +251,49 @@ class Worker:
                 return
             cookie = jars.jar(job.request.session).header(ask.text, self._means.clock.wall())
             self.say(Answer(ask.number, True, cookie))
+        elif ask.what == "resolve":
+            self._later(self._resolved(ask))
+        elif job is None:
+            self.say(Answer(ask.number, False))
         else:
-            self._line.go(self._answered(ask, job), f"answer to worker {self.number}")
+            self._later(self._begin(ask, job) if ask.what == "begin" else self._permitted(ask, job))
 
-    async def _answered(self, ask: Ask, job: Sending | None) -> None:
-        if ask.what == "resolve":
-            try:
-                host, port, family = ask.text.rsplit(" ", 2)
-                resolver = self._means.resolver
-                assert resolver is not None
-                found = await resolver.resolve(host, int(port), AddressFamily(int(family)))
-                self.say(Answer(ask.number, True, msgspec.json.encode(found).decode()))
-            except OSError as error:
-                self.say(Answer(ask.number, False, str(error)))
-            return
-        assert job is not None
-        if ask.what == "begin":
-            token = job.ticket.begun = job.request.token
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._line.go(work, f"answer to worker {self.number}")
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _resolved(self, ask: Ask) -> None:
+        host, port, family = ask.text.rsplit(" ", 2)
+        resolver = self._means.resolver
+        assert resolver is not None
+        try:
+            found = await resolver.resolve(host, int(port), AddressFamily(int(family)))
+        except OSError as error:
+            self.say(Answer(ask.number, False, str(error)))
+        else:
+            self.say(Answer(ask.number, True, msgspec.json.encode(found).decode()))
+
+    async def _begin(self, ask: Ask, job: Sending) -> None:
+        """What `prepare` has made of a request is not safe to be sent twice; as in `Send`."""
+        if token := job.request.token or job.page.request.token:
+            job.ticket.begun = token
             self._begun.add(token)
             await self._line.commit.start(token)
-        elif job.ticket.permit.released:  # `prepare` has fetched something itself, in its place
-            try:
-                job.ticket.permit = await self._line.errands.permit(job.request)
-            except FetchError as error:
-                self._over(job)
-                _fail(job.head, error)
-                self.say(Answer(ask.number, False))
-                return
         self.say(Answer(ask.number))
+
+    async def _permitted(self, ask: Ask, job: Sending) -> None:
+        """What `prepare` has fetched itself took the place of its own request."""
+        try:
+            if job.ticket.permit.released:
+                permit = await self._line.errands.permit(job.request)
+                if job.head.done():  # nobody waits for it any more
+                    self._line.gate.release(permit, self._means.clock.monotonic())
+                job.ticket.permit = permit
+        except FetchError as error:
+            self.jobs.pop(job.number, None)
+            _fail(job.head, error)
+        self.say(Answer(ask.number, not job.head.done()))
 
     def _sent(self, sent: Sent) -> None:
         job = self.jobs.get(sent.job)
@@ -277,16 +304,18 @@ class Worker:
 
     def _fetch(self, asked: Fetch) -> None:
         job = self.jobs.get(asked.job)
-        task = self._line.go(self._errand(asked, job), f"fetch of worker {self.number}")
+        page = None
+        if asked.open:  # a task that a callback left behind may outlive its page
+            page = job.page if job is not None else OpenPage(asked.request)
+        task = self._line.go(self._errand(asked, job, page), f"fetch of worker {self.number}")
         self._errands[asked.errand] = task
         task.add_done_callback(lambda _: self._errands.pop(asked.errand, None))
 
-    async def _errand(self, asked: Fetch, job: Sending | None) -> None:
+    async def _errand(self, asked: Fetch, job: Sending | None, page: OpenPage | None) -> None:
         """Run as part of a page that is open in the worker; each of its sends is a job for the same worker."""
-        if job is not None:
-            OPEN_PAGE.set(job.page)
-            if asked.boarding:
-                PREPARING.set(job.ticket.permit)
+        OPEN_PAGE.set(page)
+        if job is not None and asked.boarding:
+            PREPARING.set(job.ticket.permit)
         ERRAND.set((self, asked.errand))
         errand = asked.errand
         try:
@@ -307,31 +336,34 @@ class Worker:
 
     # -- what it says -------------------------------------------------------------------------------
 
-    def _broken(self, broken: Broken) -> None:
-        self.broken = True
-        self._line.broke(broken.text)
-
     def _print(self, printed: Print) -> None:
-        print(printed.text, end="")
+        with suppress(OSError, ValueError):  # closed, or its reader has left
+            sys.stdout.write(printed.text)
 
     def _log(self, line: Log) -> None:
         logger = logging.getLogger(line.name)
         if logger.isEnabledFor(line.level):
-            extra = {"page": line.url, "trace": line.trace}
-            logger.handle(logger.makeRecord(line.name, line.level, "", 0, line.text, (), None, extra=extra))
+            record = logger.makeRecord(line.name, line.level, "", 0, line.text, (), None, extra={"page": line.url})
+            record.exc_text = line.trace or None
+            logger.handle(record)
 
     # -- its end ------------------------------------------------------------------------------------
 
-    def died(self, suspects: frozenset[int], doomed: Callable[[Request], FetchError | None]) -> None:
-        """What it had goes back: what it died of is marked, what may have been sent and must not be twice fails."""
-        for task in [*self._errands.values()]:
+    def died(self, suspects: frozenset[int], doomed: Callable[[Request], FetchError | None]) -> int:
+        """What it had goes back: what it died of is marked, what may have been sent and must not be twice fails.
+
+        Gives how many pages have ended with it.
+        """
+        ended = 0
+        for task in [*self._errands.values(), *self._answers]:
             self._line.drop(task)
         jobs, self.jobs = self.jobs, {}
         for job in jobs.values():
-            request = job.page.request
+            request = job.request
             begun = request.started or request.token in self._begun
             marked = request.replace(kills=request.kills + (request.token in suspects), started=begun)
             error: Exception | None = doomed(marked)
+            ended += error is not None
             if error is None:
                 error = NotNow(f"worker {self.number} died")
                 error.request = marked.replace(started=False)
@@ -339,6 +371,7 @@ class Worker:
             _fail(job.done, error)
             if isinstance(job.items, Spool):
                 job.items.close()
+        return ended
 
 
 def _may(ticket: Ticket, reused: bool) -> bool:
