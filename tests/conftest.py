@@ -22,12 +22,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`--processes` holds wherever the quick settings do."""
+    config.addinivalue_line("markers", "alone(reason): looks at what only a crawl in one process has")
+    QUICK["processes"] = config.getoption("--processes")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the slow tests out unless they are asked for."""
     if not config.getoption("--slow"):
         left_out = [item for item in items if "slow" in item.keywords]
         items[:] = [item for item in items if "slow" not in item.keywords]
         config.hook.pytest_deselected(items=left_out)
+    if config.getoption("--processes") > 1:
+        for item in items:
+            if (alone := item.get_closest_marker("alone")) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"in one process only: {alone.kwargs['reason']}"))
 
 
 @pytest.fixture
@@ -38,12 +48,11 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-def go(site: Site, request: pytest.FixtureRequest) -> Crawl:
+def go(site: Site) -> Crawl:
     """Crawl with every name on the site, nothing slow, and further settings as keywords."""
 
     async def run(spider: Spider, *, options: dict[str, Any] | None = None, **settings: Any) -> Result:
         resolver = Loopback(site.port)
-        given = {**QUICK, "processes": request.config.getoption("--processes"), **settings}
-        return await crawl(spider, settings=given, resolver=resolver, **(options or {}))
+        return await crawl(spider, settings={**QUICK, **settings}, resolver=resolver, **(options or {}))
 
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -219,31 +219,41 @@ async def test_a_callback_that_breaks_costs_its_page_and_keeps_its_links(site: S
     assert cause.where.endswith("in parse")
 
 
-@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, RecursionError, MemoryError])
-async def test_whatever_a_callback_raises_costs_only_its_page(
-    site: Site, go: Crawl, raised: type[BaseException]
-) -> None:
-    class Raises(Walk):
-        def parse(self, response: Response) -> Any:
-            if response.url.endswith("/bad"):
-                raise raised
-            return super().parse(response)
+RAISED = (asyncio.CancelledError, SystemExit, RecursionError, MemoryError)
 
+
+class Raises(Walk):
+    which: int
+
+    def parse(self, response: Response) -> Any:
+        if response.url.endswith("/bad"):
+            raise RAISED[self.which]
+        return super().parse(response)
+
+
+@pytest.mark.parametrize("which", range(len(RAISED)), ids=[error.__name__ for error in RAISED])
+async def test_whatever_a_callback_raises_costs_only_its_page(site: Site, go: Crawl, which: int) -> None:
     site.page("/", page("/bad", "/good"))
     site.page("*", page())
-    result = await go(Raises())
+    result = await go(Raises(which=which))
     assert result.report.stats.done == 2
     assert result.report.stats.failed == 1
 
 
-@pytest.mark.parametrize("junk", ["a string", 7, object(), ["x"]])
-async def test_junk_that_is_yielded_fails_the_page(site: Site, go: Crawl, junk: Any) -> None:
-    class Junk(Walk):
-        def parse(self, response: Response) -> Any:
-            yield junk
+JUNK: list[Any] = ["a string", 7, object(), ["x"]]
 
+
+class Junk(Walk):
+    which: int
+
+    def parse(self, response: Response) -> Any:
+        yield JUNK[self.which]
+
+
+@pytest.mark.parametrize("which", range(len(JUNK)))
+async def test_junk_that_is_yielded_fails_the_page(site: Site, go: Crawl, which: int) -> None:
     site.page("*", page())
-    result = await go(Junk())
+    result = await go(Junk(which=which))
     [cause] = result.report.stats.sorted_causes()
     assert cause.reason is Reason.BAD_YIELD
     assert result.report.exit_code == 1
@@ -392,27 +402,33 @@ async def test_prepare_is_called_before_each_try(site: Site, go: Crawl) -> None:
     assert [hit.headers["X-Signed"] for hit in site.hits_of(path="/")] == ["1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("prepare", "said"),
-    [
-        (lambda self, request: None, "returned NoneType, not a Request"),
-        (lambda self, request: request.replace(url="junk"), "BadURL: "),
-        (lambda self, request: request.replace(headers={"X": "a\r\nY: b"}), "header X: value"),
-        (lambda self, request: request.replace(timeout="long"), "timeout of a Request must be"),
-        (lambda self, request: request.replace(url="http://b.test/"), "moved the request to http://b.test;"),
-        (lambda self, request: 1 / 0, "ZeroDivisionError"),
-    ],
-)
-async def test_a_bug_in_prepare_costs_the_request_and_sends_nothing(
-    site: Site, go: Crawl, prepare: Any, said: str
-) -> None:
-    result = await go(type("Bad", (Walk,), {"prepare": prepare})(), robots=False)
+BUGS: dict[str, Callable[[Request], Any]] = {
+    "returned NoneType, not a Request": lambda request: None,
+    "BadURL: ": lambda request: request.replace(url="junk"),
+    "header X: value": lambda request: request.replace(headers={"X": "a\r\nY: b"}),
+    "timeout of a Request must be": lambda request: request.replace(timeout="long"),  # type: ignore[arg-type]
+    "moved the request to http://b.test;": lambda request: request.replace(url="http://b.test/"),
+    "ZeroDivisionError": lambda request: 1 / 0,
+}
+
+
+class Buggy(Walk):
+    bug: str
+
+    def prepare(self, request: Request) -> Any:
+        return BUGS[self.bug](request)
+
+
+@pytest.mark.parametrize("said", BUGS)
+async def test_a_bug_in_prepare_costs_the_request_and_sends_nothing(site: Site, go: Crawl, said: str) -> None:
+    result = await go(Buggy(bug=said), robots=False)
     [cause] = result.report.stats.sorted_causes()
     assert cause.reason is Reason.CALLBACK_ERROR
     assert said in cause.detail
     assert site.hits == []
 
 
+@pytest.mark.alone(reason="its hooks write into a list of the test")
 async def test_login_opened_and_closed_frame_the_crawl(site: Site, go: Crawl) -> None:
     told: list[str] = []
 
@@ -446,6 +462,7 @@ async def test_a_spider_that_breaks_at_its_start_fails_the_run(site: Site, go: C
     assert "no list of shops" in result.report.said[0]
 
 
+@pytest.mark.alone(reason="its callback reaches for the crawl itself")
 async def test_stop_finishes_what_is_out_and_abandon_ends_at_once(site: Site, go: Crawl) -> None:
     site.page("/", page(*(f"/{n}" for n in range(50))))
     site.page("*", page(), delay=0.1)
@@ -476,6 +493,7 @@ class Stubborn(Walk):
             await asyncio.sleep(60)
 
 
+@pytest.mark.alone(reason="its callback reaches for the crawl itself")
 async def test_a_callback_that_swallows_its_cancellation_does_not_keep_the_crawl_from_ending(
     site: Site, go: Crawl
 ) -> None:
@@ -507,6 +525,7 @@ async def test_bodies_that_are_too_large_count_for_max_run_bytes(site: Site, go:
     assert result.report.why == "max_run_bytes"
 
 
+@pytest.mark.alone(reason="its hooks write into a list of the test")
 async def test_hooks_of_the_spider_need_not_be_async(site: Site, go: Crawl) -> None:
     told: list[str] = []
 

@@ -164,6 +164,7 @@ async def test_items_of_a_page_whose_fetch_fails_are_not_kept_twice(site: Site, 
     assert result.items == [{"before": 1}, {"after": 1}]
 
 
+@pytest.mark.alone(reason="one page waits for what another has left in memory")
 async def test_a_fetch_that_its_callback_left_behind_ends_well(site: Site, go: Crawl) -> None:
     left: list[asyncio.Task[Response]] = []
 
