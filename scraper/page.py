@@ -199,16 +199,19 @@ class Pages:
             self._stats.own_fetches += page.fetches  # with its outcome: a page that is redone is counted once
         return got
 
-    async def prepared(self, request: Request) -> Request:
-        """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks."""
+    async def prepared(self, request: Request, *, page: Request | None = None) -> Request:
+        """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks.
+
+        `page` is the one whose callback fetches it, where that does not do so in this very task.
+        """
         limit = self._settings.callback_timeout
-        watched = OPEN_PAGE.get() is not None  # for a callback's own fetch: as part of the callback
+        watched = page is None and OPEN_PAGE.get() is not None  # as part of the callback
         try:
-            with nullcontext() if watched else self._watch(request, limit):
+            with nullcontext() if watched else self._watch(page or request, limit):
                 made = self._spider.prepare(request)
             if inspect.isawaitable(made):
                 async with asyncio.timeout(limit or None):
-                    made = await (made if watched else self._stepped(made, request))
+                    made = await (made if watched else self._stepped(made, page or request))
         except BaseException as error:
             if not isolated(error):
                 raise

@@ -220,7 +220,8 @@ class Hand:
         if not self._prepares or not request.callback:
             return request
         PREPARING.set(sending)
-        prepared = await self._pages.prepared(request)
+        page = OPEN_PAGE.get()
+        prepared = await self._pages.prepared(request, page=page.request if page is not None else None)
         PREPARING.set(None)
         if sending.lent:
             job.go = -1
