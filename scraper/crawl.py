@@ -32,7 +32,6 @@ from .outcome import End, Outcome, refused
 from .page import Pages
 from .quarantine import MOST_KILLS, Quarantine
 from .reading import Reading
-from .reasons import Reason
 from .request import Request
 from .response import Response
 from .seeds import Seeds
@@ -134,9 +133,8 @@ class Crawl:
             async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
                     self._go(step())
-                if self._workers is not None:
-                    for number in self._workers.numbers:
-                        self._go(self._workers.keep(number))
+                for keeper in self._workers.keepers() if self._workers is not None else ():
+                    self._go(keeper)
                 committing = self._go(self.commit.run())
                 try:
                     await self._ended.wait()
@@ -261,11 +259,6 @@ class Crawl:
             await self._clock.wait(self._wake, self._sleeps_until)
             self._wake.clear()
 
-    def broke(self, text: str) -> None:
-        """The spider's `opened` or `login` raised in a worker process."""
-        self.seeds.broken = text
-        self.stop("broken")
-
     def wake(self) -> None:
         """Something outside has made room: feed again."""
         self._wake.set()
@@ -341,12 +334,7 @@ class Crawl:
             return Outcome(request=later.request or request, end=End.BACK)
         except FetchError as error:
             return await self._failed(request, error)
-        if outcome.end is End.RETRY and outcome.reason is Reason.ASKED:
-            outcome = self.judge.asked(outcome)
-        outcome.status = response.status
-        outcome.took, outcome.wire = response.elapsed, response.wire_bytes
-        outcome.size = outcome.size or len(response.body)
-        return outcome
+        return self.judge.read(outcome, response)
 
     async def _read(self, response: Response) -> Outcome:
         if self._workers is not None:

@@ -137,7 +137,16 @@ class Judge:
             return FetchError(Reason.UNKNOWN, text)
         return None
 
-    def asked(self, outcome: Outcome) -> Outcome:
+    def read(self, outcome: Outcome, response: Response) -> Outcome:
+        """What a callback made of a response, and what is to be counted of that."""
+        if outcome.end is End.RETRY and outcome.reason is Reason.ASKED:
+            outcome = self._asked(outcome)
+        outcome.status = response.status
+        outcome.took, outcome.wire = response.elapsed, response.wire_bytes
+        outcome.size = outcome.size or len(response.body)
+        return outcome
+
+    def _asked(self, outcome: Outcome) -> Outcome:
         """A callback's `Retry`: at its time or after the usual back-off, until the tries are used up."""
         request = outcome.request
         most = self._settings.retries if request.retries is None else request.retries

@@ -16,14 +16,14 @@ import msgspec
 from .blackbox import BlackBox
 from .clock import Clock
 from .crawl import Crawl
-from .crew import Crew
 from .errors import OutputError, StoreError, UsageError
-from .events import Events, OutputFailed
+from .events import Events
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
 from .fetch.http import Http
 from .fetch.stack import build
 from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, Place, RunFolder, RunInfo
+from .followers import Followers
 from .frontier import schema
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
@@ -227,7 +227,7 @@ class Run:
             if pool is not None:
                 pool.join(crawl, crawl.judge.doomed)
             self._follow(crawl)
-            async with _Followers(self.followers, self.events) as following:
+            async with Followers(self.followers, self.events) as following:
                 crawl.commit.told.append(following.begin)
                 if crawl.commit.position:
                     following.begin(crawl.commit.position)
@@ -358,54 +358,6 @@ class Run:
 
 def _nowhere(token: int, slot: int) -> None:
     """A crawl whose state dies with it has nobody to tell what it died of."""
-
-
-class _Followers:
-    """The outputs, running beside the crawl from its first item on; at the end they catch up and close."""
-
-    def __init__(self, followers: Sequence[Follower], events: Events) -> None:
-        self.finished = False
-        self._followers = followers
-        self._events = events
-        self._crew = Crew(self._lost)
-        self._begun = asyncio.Event()
-        self._closing = self._abandoned = False
-
-    def abandon(self) -> None:
-        """At the end, wait for none."""
-        self._abandoned = True
-        if self._closing:
-            self._crew.end()
-
-    async def __aenter__(self) -> _Followers:
-        await self._crew.__aenter__()
-        for follower in self._followers:
-            self._crew.go(self._run(follower), follower.name)
-        return self
-
-    def begin(self, position: int) -> None:
-        """There is something to write."""
-        self._begun.set()
-
-    async def _run(self, follower: Follower) -> None:
-        await self._begun.wait()
-        await follower.run()
-        if follower.error is not None:
-            self._events.tell(OutputFailed(follower.name, str(follower.error)))
-
-    def _lost(self, task: asyncio.Task[None]) -> None:
-        for follower in self._followers:
-            if follower.name == task.get_name():
-                follower.fail(OutputError("something has cancelled what writes it; the run can be exported"))
-
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._closing = True
-        if isinstance(error, UsageError) or self._abandoned:  # of the former nothing is written at all
-            self._crew.end()
-        for follower in self._followers:
-            follower.end(finished=self.finished)
-        self._begun.set()
-        await self._crew.__aexit__(None, None, None)
 
 
 def _broken_rules(crawl: Crawl, settings: Settings) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Protocol
 
 from .clock import Clock
 from .commit import Commit
@@ -28,8 +28,6 @@ Fetch = Callable[[Request], Awaitable[Response]]
 class Workers(Protocol):
     """The worker processes of a crawl, as its line sees them."""
 
-    numbers: range
-
     def takes(self, permit: Permit) -> bool:
         """Whether a permit is for them to use."""
 
@@ -39,8 +37,8 @@ class Workers(Protocol):
     async def read(self, response: Response) -> Outcome:
         """What the spider makes of an answer that one of them has. Raises FetchError, NotNow."""
 
-    async def keep(self, number: int) -> None:
-        """Have one with this number, whatever happens."""
+    def keepers(self) -> Iterable[Coroutine[Any, Any, None]]:
+        """For each of them a task to be, that has one whatever happens."""
 
     async def close(self, why: str) -> None:
         """Let them end."""

@@ -70,7 +70,7 @@ class Lives:
             await ended
 
     async def dies(self, **settings: Any) -> None:
-        """Go on until the process kills itself. Where it is a worker, the crawl outlives it: nothing is to be done."""
+        """Go on until the process kills itself; where that is a worker, the crawl outlives it by itself."""
         if self._settings["processes"] > 1:
             return
         async with self.life(**settings) as process:

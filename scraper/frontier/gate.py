@@ -36,10 +36,6 @@ MARGIN = 0.002
 NEW_CONNECTION = 0.010
 
 
-def _nobody() -> None:
-    """No other process sends."""
-
-
 class Gate:
     """Paces every request of the crawl: pages, robots.txt, redirect hops, retries, a callback's fetches."""
 
@@ -57,7 +53,9 @@ class Gate:
         self._number = 0
         self._last = False  # the last place under `max_pages` is taken
         self._opened: float | None = None  # when a process goes on with the crawl of an earlier one
-        self.called_off: Callable[[], None] = _nobody  # told when what was `granted` is to be asked about again
+        self.called_off: Callable[[], None] = lambda: (
+            None
+        )  # told when what was `granted` is to be asked about again
         self._changed: set[Host] = set()  # since `changes` was asked for
         self._learned: set[str] = set()  # origins, likewise
 
@@ -222,12 +220,10 @@ class Gate:
         self._changed.add(state)
         proof = state.proof
         proof.departures += 1
-        if parallel > proof.most_parallel:
-            proof.most_parallel = parallel
+        proof.most_parallel = max(proof.most_parallel, parallel)
         if state.last_departure is not None:
             gap = abs(now - state.last_departure)  # of several processes one may tell later
-            if proof.least_gap is None or gap < proof.least_gap:
-                proof.least_gap = gap
+            proof.least_gap = gap if proof.least_gap is None else min(gap, proof.least_gap)
             proof.early += gap < state.delay
         self._space(state, now, permit.reused)
 
@@ -256,8 +252,7 @@ class Gate:
         self._schedule(state, now)
 
     def _space(self, state: Host, now: float, reused: bool = True) -> None:
-        if state.last_departure is None or now > state.last_departure:
-            state.last_departure = now
+        state.last_departure = max(now, state.last_departure or now)
         if state.delay:
             margin = MARGIN if reused else NEW_CONNECTION
             state.next_at = max(state.next_at, now + state.delay + margin)

@@ -278,6 +278,7 @@ class Hand:
 
     def _drop(self, errand: int, sends: set[asyncio.Task[None]]) -> None:
         """It is not waited for any more: its place is free when its connection is closed."""
+
         def closed(task: asyncio.Task[None] | None = None) -> None:
             if not sends:
                 self.wire.send(Drop(errand))

@@ -6,6 +6,7 @@ monotonic clock, which the processes of a machine share; sizes are bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from ..outcome import End
 from ..reasons import Reason
 from ..request import Request
+from ..response import Follow
 
 Fields = list[tuple[str, str]]
 
@@ -159,6 +161,12 @@ class Many(msgspec.Struct, array_like=True):
     hrefs: list[str] | None = None
     base: str = ""
     refused: int = 0
+
+
+def links(many: Iterable[Many]) -> Iterator[Request | Follow]:
+    """What a page has yielded."""
+    for each in many:
+        yield each.template if each.hrefs is None else Follow(each.hrefs, each.base, each.template, each.refused)
 
 
 class Done(Message, tag=18):

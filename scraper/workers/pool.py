@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,6 @@ class Pool:
     """The workers, each replaced when it dies. `begin` is told first, `box` knows what one died of."""
 
     def __init__(self, begin: Begin, box: BlackBox, means: Means) -> None:
-        self.numbers = range(1, begin.settings["processes"] + 1)
         self._begin = begin
         self._box = box
         self._means = means
@@ -101,7 +100,11 @@ class Pool:
 
     # -- the processes ------------------------------------------------------------------------------
 
-    async def keep(self, number: int) -> None:
+    def keepers(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """A task to be for each worker."""
+        return map(self._keep, range(1, self._begin.settings["processes"] + 1))
+
+    async def _keep(self, number: int) -> None:
         """Have a worker of this number, and another when it dies. Raises ScraperError when none can live."""
         while True:
             worker = Worker(number, self._line, self._means)
@@ -141,7 +144,8 @@ class Pool:
         if broken.kind == "spider":  # its hooks have raised: no worker will fare better
             worker.broken = self._broken = True
             self._some.set()
-            self._line.broke(broken.text)
+            self._line.seeds.broken = broken.text
+            self._line.stop("broken")
             return
         kind = OutputError if broken.kind == "output" else ScraperError if self._sent else UsageError
         worker.error = kind(broken.text)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..outcome import Outcome
 from ..page import OPEN_PAGE, OpenPage
 from ..reasons import Reason
 from ..request import Request
-from ..response import Follow, Headers, Response
+from ..response import Headers, Response
 from ..seeds import Seeds
 from ..spool import Spool
 from ..stats import Stats
@@ -43,10 +43,10 @@ from .messages import (
     Items,
     Job,
     Log,
-    Many,
     Print,
     Refused,
     Sent,
+    links,
 )  # fmt: skip
 from .wire import Wire
 
@@ -66,8 +66,8 @@ class Line(Protocol):
     def drop(self, task: asyncio.Task[None]) -> None:
         """Cancel a task of the crawl."""
 
-    def broke(self, text: str) -> None:
-        """The spider's `opened` or `login` raised in a worker."""
+    def stop(self, why: str) -> None:
+        """Take nothing new, and end."""
 
 
 class Means(NamedTuple):
@@ -183,7 +183,7 @@ class Worker:
         if items:
             _extend(items, done.items)
         return Outcome(
-            request=job.request, end=done.end, reason=done.reason, detail=done.detail, links=[*_links(done.links)],
+            request=job.request, end=done.end, reason=done.reason, detail=done.detail, links=[*links(done.links)],
             items=items or done.items, rejected=done.rejected, at=done.at, where=done.where, trace=done.trace,
             stop=done.stop, size=response.size,
         )  # fmt: skip
@@ -386,14 +386,6 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
         future.exception()  # perhaps nobody waits for it any more
-
-
-def _links(many: list[Many]) -> Iterator[Request | Follow]:
-    for each in many:
-        if each.hrefs is None:
-            yield each.template
-        else:
-            yield Follow(each.hrefs, each.base, each.template, each.refused)
 
 
 def _extend(items: list[bytes] | Spool, lines: list[bytes]) -> None:
