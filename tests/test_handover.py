@@ -34,7 +34,8 @@ class Walk(Spider):
 
     def opened(self) -> Any:
         line: Any = self._line
-        Walk.lines.append(line._line)
+        if hasattr(line, "_line"):  # not in a worker
+            Walk.lines.append(line._line)
 
     def parse(self, response: Response) -> Any:
         yield {"url": response.url}

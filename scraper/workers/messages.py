@@ -38,8 +38,8 @@ class Begin(Message, tag=0):
     folder: str
     resolves: bool  # names are looked up by the crawl
     script: bool = False  # the file is the program that began the crawl
-    state: dict[str, Any] = {}  # attributes that the program, and `login`, have set on the spider
-    logs_in: bool = False  # `login` has left what cannot be given: the worker runs its own
+    state: dict[str, Any] = {}  # attributes that the program has set on the spider
+    left: dict[str, Any] | None = {}  # those that `login` has; None: they are no data, the worker runs its own
 
 
 class Seed(Message, tag=1):

@@ -112,18 +112,13 @@ class Pool:
             self._children[number] = child
             worker.wire = child.wire
             await self._line.seeds.opened.wait()  # what `login` has left is for all
-            worker.say(self._told(number))
+            worker.say(msgspec.structs.replace(self._begin, number=number, left=self._line.seeds.left))
             for origin, host in self._seeds.items():
                 worker.say(Seed(origin, host))
             await worker.gone.wait()
             if worker.error is not None:
                 raise worker.error
             self._died(worker, await _ended(child))
-
-    def _told(self, number: int) -> Begin:
-        left = self._line.seeds.left
-        state = self._begin.state | (left or {})
-        return msgspec.structs.replace(self._begin, number=number, state=state, logs_in=left is None)
 
     def _hear(self, worker: Worker, message: Any) -> None:
         try:

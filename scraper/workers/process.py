@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from ..blackbox import Shared
+from ..blame import described, frame, isolated
 from ..clock import Clock
 from ..errors import UsageError
 from ..fetch.guard import Guard
@@ -33,6 +34,7 @@ from ..page import OPEN_PAGE, Pages
 from ..reading import Reading
 from ..runner import collect_less, runner
 from ..settings import HostRules, Settings, proxies
+from ..spider import Spider
 from ..stats import Stats
 from ..url import netloc, printable
 from .hand import Given, Hand
@@ -111,14 +113,24 @@ class Worker:
             self._hand, self._seed = hand, seed
             for message in self._early:
                 self.told(message)
-            if await _hooked(wire, spider.opened) and (not begin.logs_in or await _hooked(wire, spider.login)):
-                wire.send(Ready())
+            opening = asyncio.create_task(_open(wire, spider, begin.left))
             try:
                 why = await self._closing
+                opening.cancel()  # it may wait for what the crawl will not fetch any more
+                await asyncio.wait((opening,))
                 spider._line = None
                 await _hooked(wire, spider.closed, why)
             finally:
                 reading.close()
+
+
+async def _open(wire: Wire, spider: Spider, left: dict[str, Any] | None) -> None:
+    if not await _hooked(wire, spider.opened):
+        return
+    for name, value in (left or {}).items():
+        setattr(spider, name, value)
+    if left is not None or await _hooked(wire, spider.login):
+        wire.send(Ready())
 
 
 async def _hooked(wire: Wire, work: Callable[..., Any], *given: str) -> bool:
@@ -127,9 +139,14 @@ async def _hooked(wire: Wire, work: Callable[..., Any], *given: str) -> bool:
         done = work(*given)
         if inspect.isawaitable(done):
             await done
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a spider may raise anything
-        wire.send(Broken(f"{type(error).__name__}: {error}"))
-        logging.getLogger("scraper.crawl").error("the spider broke in a worker process: %s", error)
+    except BaseException as error:  # a spider may raise anything
+        if not isolated(error):
+            raise
+        wire.send(Broken(described(error)))
+        place = f" at {where}" if (where := frame(error)) else ""
+        logging.getLogger("scraper.crawl").error(
+            "the spider broke in a worker process%s: %s", place, described(error)
+        )
         return False
     return True
 
