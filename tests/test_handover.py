@@ -142,6 +142,7 @@ async def test_retries_that_are_due_in_hours_end_it_as_waiting(site: Site, tmp_p
     assert (result.report.why, result.report.stats.done) == ("finished", 2)
 
 
+@pytest.mark.alone(reason="its class is made for each case")
 @pytest.mark.parametrize("hook", ["opened", "login"])
 async def test_nothing_is_claimed_where_a_hook_breaks_in_a_later_process(
     site: Site, tmp_path: Path, hook: str
@@ -167,6 +168,7 @@ async def test_nothing_is_claimed_where_a_hook_breaks_in_a_later_process(
     assert result.report.said[0] == "the spider broke: ValueError: no entry"
 
 
+@pytest.mark.alone(reason="its callback writes into a list of the test")
 async def test_on_error_speaks_once_for_a_page_over_all_lives(site: Site, tmp_path: Path) -> None:
     heard: list[str] = []
 

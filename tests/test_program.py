@@ -116,6 +116,7 @@ async def test_one_spider_object_is_crawled_once_at_a_time(site: Site) -> None:
     assert len((await crawl(spider, **on(site))).items) == 5
 
 
+@pytest.mark.alone(reason="the other crawl is on the site of the test")
 async def test_a_crawl_may_be_started_by_a_callback_of_another(site: Site) -> None:
     class Outer(Walk):
         async def parse(self, response: Response) -> Any:
@@ -339,6 +340,7 @@ async def test_a_bug_of_the_engine_comes_out_as_it_is(site: Site, tmp_path: Path
     assert json.loads((kept / "run.json").read_text())["state"] == "interrupted"
 
 
+@pytest.mark.alone(reason="its callback looks at this process")
 def test_the_root_logger_and_the_signals_stay_as_they_are(tmp_path: Path) -> None:
     root, own = logging.getLogger(), logging.getLogger("scraper")
 
@@ -469,6 +471,7 @@ async def test_streams_run_side_by_side(site: Site) -> None:
     assert tuple(both) == ({"a.test"}, {"b.test"})
 
 
+@pytest.mark.alone(reason="its callback meddles with files of the test")
 async def test_a_journal_that_cannot_be_read_ends_the_run_with_its_own_error(site: Site, tmp_path: Path) -> None:
     class Loses(Walk):
         def parse(self, response: Response) -> Any:

