@@ -25,7 +25,7 @@ from .frontier.host import Permit
 from .frontier.intake import Intake
 from .frontier.limits import Limits
 from .frontier.scope import Scope
-from .frontier.sieve import Sifted, many
+from .frontier.sieve import many
 from .frontier.store import Finished, Recovered, Store
 from .handover import Handover
 from .judge import Judge
@@ -33,17 +33,15 @@ from .outcome import End, Outcome, refused
 from .page import Pages
 from .quarantine import MOST_KILLS, Quarantine
 from .reading import Reading
-from .reasons import Reason
 from .request import Request
+from .response import Response
 from .seeds import Seeds
-from .send import Fetch, Send
+from .send import Fetch, Send, Workers
 from .settings import HostRules
 from .spider import Spider
 from .stats import Stats, ended
-from .url import origin
 
 log = logging.getLogger("scraper.crawl")
-SEEDS = 64  # taken in one turn of the loop
 WINDOW = 100_000  # requests held by the gate; the others stay with the store
 
 
@@ -51,29 +49,17 @@ class Crawl:
     """One run of one spider. `fetch` is the whole stack, `trust` hears of the seeds' hosts. Times are seconds.
 
     `store` is open, `recovered` is what it told; `note` hears which request is worked on (token, slot),
-    `folder` takes what is too much for memory.
+    `folder` takes what is too much for memory; `workers` are other processes that send and read.
     After `run`: `why` says how it ended ("finished", a limit's name, "interrupted", ...), `resumable` whether
     work is left, `seeds.broken` what the spider's own code outside of pages raised.
     """
 
     def __init__(
-        self,
-        spider: Spider,
-        rules: HostRules,
-        store: Store,
-        recovered: Recovered,
-        journal: Journal,
-        rejected: Journal,
-        fetch: Fetch,
-        jars: Jars,
-        *,
-        clock: Clock,
-        events: Events,
-        trust: Callable[[str], None],
-        note: Callable[[int, int], None],
-        folder: Path,
-        alarm: bool = False,
-    ) -> None:
+        self, spider: Spider, rules: HostRules, store: Store, recovered: Recovered, journal: Journal,
+        rejected: Journal, fetch: Fetch, jars: Jars, *, clock: Clock, events: Events,
+        trust: Callable[[str, str], None], note: Callable[[int, int], None], folder: Path, alarm: bool = False,
+        workers: Workers | None = None,
+    ) -> None:  # fmt: skip
         settings = rules.settings
         self.spider = spider
         self.settings = settings
@@ -101,20 +87,22 @@ class Crawl:
         )
         self.send = Send(
             fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.relieved,
-            self.errands.permit,
+            self.errands.permit, workers,
         )  # fmt: skip
+        self._workers = workers
         self.recovered = recovered
         self._store = store
         self._clock = clock
         self._queue: asyncio.Queue[Permit] = asyncio.Queue(settings.concurrency)
         self._crew = Crew(self._lost)
-        self._go = self._crew.go
+        self._go = self.go = self._crew.go
+        self.drop = self._crew.drop
         self._wake = asyncio.Event()  # the feeder has something to look at
         self._room = asyncio.Event()  # the gate can hold more
         self._ended = asyncio.Event()
         self._sleeps_until: float | None = None
         self._taking = True  # new pages are admitted
-        self._workers = 0
+        self._hands = 0  # tasks that take from the queue
         self._open_pages = 0  # permits in the hands of workers, not answered yet
         self.quarantine = Quarantine(lambda: self._open_pages)
         self._lent = 0  # workers whose page waits for a fetch of its own
@@ -132,6 +120,8 @@ class Crawl:
             async with self._crew:
                 for step in (self._seed, self._claimer, self._feeder, self._timekeeper):
                     self._go(step())
+                for keeper in self._workers.keepers() if self._workers is not None else ():
+                    self._go(keeper)
                 committing = self._go(self.commit.run())
                 try:
                     await self._ended.wait()
@@ -147,6 +137,8 @@ class Crawl:
             self.pages.close()
             self.stats.ended = self._clock.wall()
         await self.seeds.hook(self.spider.closed, self.why)
+        if self._workers is not None:
+            await self._workers.close(self.why)
 
     def stop(self, why: str, *, resumable: bool = False, grace: float | None = None) -> None:
         """Take nothing new, finish what is out (within `grace` seconds), and end."""
@@ -206,14 +198,10 @@ class Crawl:
         self._end_if_idle()
         begun, done = self.handover.begun, self.recovered.seeds_done
         async with aclosing(self.seeds.requests(begun=begun, done=done)) as seeds:
-            number = 0
             async for request in seeds:
                 if self._ended.is_set() or self.limits.pages_left == 0:
                     return  # not one more could be admitted
                 self.commit.add_seeds(self._store.add(self.handover.seed(request)))
-                number += 1
-                if not number % SEEDS:  # a `start` that awaits nothing would fill the store before the first page
-                    await asyncio.sleep(0)
                 await self._gate_has_room()
         if self.seeds.broken:
             self.stop("broken")
@@ -276,7 +264,7 @@ class Crawl:
                 break
             if not isinstance(decided, Permit):
                 request, reason = decided
-                self._settle(refused(request, reason, self.errands.unreachable.get(origin(request.url), "")))
+                self._settle(refused(request, reason, self.errands.why(request.url)))
                 self._end_if_idle()
             elif decided.waiter is not None:
                 decided.waiter.told(decided)
@@ -304,22 +292,22 @@ class Crawl:
 
     def _hand_out(self, permit: Permit) -> None:
         self._open_pages += 1
-        if self._workers - self._lent < self._busy:
-            self._workers += 1
+        if self._hands - self._lent < self._busy:
+            self._hands += 1
             self._go(self._worker())
         self._queue.put_nowait(permit)
 
     # -- 3: queue -> worker: fetch -> parse -> callback -> outcome ----------------------------------
 
     async def _worker(self) -> None:
-        while self._workers - self._lent <= self.settings.concurrency:
+        while self._hands - self._lent <= self.settings.concurrency:
             permit = await self._queue.get()
             outcome = await self._answer(permit)
             if self._ended.is_set():  # a callback that does not let itself be cancelled
                 return
             self._open_pages -= 1
             self.accept(outcome)
-        self._workers -= 1
+        self._hands -= 1
 
     async def _answer(self, permit: Permit) -> Outcome:
         """The whole way of one request, from its permit to its outcome."""
@@ -334,26 +322,21 @@ class Crawl:
                 outcome = await self._failed(request, error)
             elif request.kills:
                 async with self.quarantine.alone():
-                    outcome = await self.pages.read(await self.reading.open(response))
+                    outcome = await self._read(response)
             else:
-                outcome = await self.pages.read(await self.reading.open(response))
-        except NotNow:
-            return Outcome(request=request, end=End.BACK)
+                outcome = await self._read(response)
+        except NotNow as later:
+            return Outcome(request=later.request or request, end=End.BACK)
         except FetchError as error:
             return await self._failed(request, error)
         if many(outcome.links):
-            await self._sift(outcome)
-        if outcome.end is End.RETRY and outcome.reason is Reason.ASKED:
-            outcome = self.judge.asked(outcome)
-        outcome.status = response.status
-        outcome.took, outcome.wire, outcome.size = response.elapsed, response.wire_bytes, len(response.body)
-        return outcome
+            outcome.sifted = await self.intake.slowly(request, outcome.links)
+        return self.judge.read(outcome, response)
 
-    async def _sift(self, outcome: Outcome) -> None:
-        """Look at many links in steps, between which others have their turn."""
-        sifted = outcome.sifted = Sifted()
-        for _ in self.intake.sieve.steps(outcome.request, outcome.links, sifted):
-            await asyncio.sleep(0)
+    async def _read(self, response: Response) -> Outcome:
+        if self._workers is not None:
+            return await self._workers.read(response)
+        return await self.pages.read(await self.reading.open(response))
 
     async def _failed(self, request: Request, error: FetchError) -> Outcome:
         """Another try, or the end of this request, of which the spider's `on_error` hears."""

@@ -24,7 +24,7 @@ from .response import Response
 from .settings import Settings
 from .stats import Stats
 from .ticket import PREPARING
-from .url import netloc
+from .url import netloc, origin
 
 MOST_KEPT = 1000  # reasons why a robots.txt could not be had
 
@@ -64,11 +64,14 @@ class Errands:
         self._read = read
         self._seeded = seeded
         self._asking: dict[str, float] = {}  # origins whose robots.txt is on its way, and when that goes on
-        self.unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
+        self._unreachable: dict[str, str] = {}  # origins whose robots.txt could not be had, and why
         self.product = robots.product_token(settings.user_agent)
 
-    async def fetch(self, request: Request) -> Response:
-        """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page."""
+    async def fetch(self, request: Request, *, here: bool = True) -> Response:
+        """A callback's own fetch, with redirects and retries. Raises FetchError; redone with its page.
+
+        With `here` false it is for a page in a worker process, which has the body.
+        """
         if (page := OPEN_PAGE.get()) is not None:
             page.fetches += 1
         else:  # `opened` or `login`: the spider's author names the place, as with a seed
@@ -88,7 +91,7 @@ class Errands:
                         continue
                     error = self._judge.status(request, response)
                     if error is None:
-                        return await self._read(response)
+                        return await self._read(response) if here else response
                     raise error
                 except NotNow:
                     continue
@@ -149,6 +152,10 @@ class Errands:
             raise FetchError(waiter.refused)
         return permit
 
+    def why(self, url: str) -> str:
+        """Why the robots.txt for a URL could not be had, "" when it could."""
+        return self._unreachable.get(origin(url), "")
+
     # -- robots.txt (RFC 9309) ----------------------------------------------------------------------
 
     def wakes_at(self) -> float | None:
@@ -187,9 +194,9 @@ class Errands:
         del self._asking[place]
         self._gate.learn(place, rules, now + life, now)
         if rules is None:
-            if len(self.unreachable) > MOST_KEPT:
-                self.unreachable.clear()
-            self.unreachable[place] = why
+            if len(self._unreachable) > MOST_KEPT:
+                self._unreachable.clear()
+            self._unreachable[place] = why
         self._line.feed()
 
     async def _rules(self, request: Request) -> Robots | None:

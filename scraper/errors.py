@@ -62,7 +62,12 @@ class StatusError(FetchError):
 
 
 class NotNow(ScraperError):
-    """A send was called off at departure; nothing has been sent."""
+    """A send was called off at departure, nothing has been sent; or the worker process that had it died.
+
+    `request` is what goes back, where that is not the very request of the permit.
+    """
+
+    request: Any = None
 
 
 class ItemError(ScraperError):

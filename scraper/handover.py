@@ -25,11 +25,11 @@ from .url import origin
 
 
 class Handover:
-    """Gathers what changed, and gives it back in the next process. `trust` is told of the seeds' hosts."""
+    """Gathers what changed, and gives it back in the next process. `trust` is told of seeds: origin, host."""
 
     def __init__(
         self, gate: Gate, limits: Limits, stats: Stats, intake: Intake, jars: Jars, rules: HostRules, clock: Clock,
-        trust: Callable[[str], None],
+        trust: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         self.seeds = 0  # taken from `start`
         self.begun = 0  # of those, by earlier processes
@@ -63,7 +63,7 @@ class Handover:
         if place not in self._origins:
             self._origins[place] = request.host
             self._rules.seed(place)
-            self._trust(request.host)
+            self._trust(place, request.host)
 
     def restore(self, recovered: Recovered) -> None:
         """Go on where an earlier process was at its last commit."""
@@ -75,7 +75,7 @@ class Handover:
         self._jars.restore(facts.get("cookies", {}))
         for place, host in facts.get("seed", {}).items():
             self._rules.seed(place)
-            self._trust(host)
+            self._trust(place, host)
         if "limits" in crawl:
             begun, items, self.seeds = crawl["limits"]
             self.begun = self.seeds
@@ -95,8 +95,8 @@ class Handover:
         }
         if self._limits.over:
             crawl["over"] = self._limits.over
-        if self._gate.others.hosts:
-            crawl["others"] = msgspec.to_builtins(self._gate.others)
+        if self._gate.known.others.hosts:
+            crawl["others"] = msgspec.to_builtins(self._gate.known.others)
         if self._stats.failed != self._failed:
             self._failed = self._stats.failed
             crawl["causes"] = self._stats.kept_causes()

@@ -30,6 +30,19 @@ CONNECTION = frozenset(
 ANSWERED = frozenset({Reason.TOO_LARGE, Reason.PARTIAL, Reason.SLOW_BODY})
 
 
+def accepted(request: Request, status: int, settings: Settings) -> bool:
+    """Whether a status may reach the callback."""
+    return 200 <= status < 300 or status in request.accept_status or status in settings.accept_status
+
+
+def readable(request: Request, response: Response, settings: Settings) -> bool:
+    """Whether a callback gets this response: not one that leads on, or has a status that nobody accepts."""
+    if not accepted(request, response.status, settings):
+        return False
+    leads = response.status in REDIRECTS and response.status not in request.accept_status
+    return not leads or location(response.headers.getall("location"), request.url) is None
+
+
 class Judge:
     """Turns what came back into an outcome. `random` gives floats in [0, 1) for the jitter."""
 
@@ -69,7 +82,7 @@ class Judge:
     def status(self, request: Request, response: Response) -> StatusError | None:
         """The error that a status is, or None when the request accepts it."""
         status = response.status
-        if 200 <= status < 300 or status in request.accept_status or status in self._settings.accept_status:
+        if accepted(request, status, self._settings):
             return None
         wish = response.headers.get("retry-after", "")
         after = retry_after(wish, self._clock.wall(), self._settings.max_rest) if wish else None
@@ -127,7 +140,16 @@ class Judge:
             return FetchError(Reason.UNKNOWN, text)
         return None
 
-    def asked(self, outcome: Outcome) -> Outcome:
+    def read(self, outcome: Outcome, response: Response) -> Outcome:
+        """What a callback made of a response, and what is to be counted of that."""
+        if outcome.end is End.RETRY and outcome.reason is Reason.ASKED:
+            outcome = self._asked(outcome)
+        outcome.status = response.status
+        outcome.took, outcome.wire = response.elapsed, response.wire_bytes
+        outcome.size = outcome.size or len(response.body)
+        return outcome
+
+    def _asked(self, outcome: Outcome) -> Outcome:
         """A callback's `Retry`: at its time or after the usual back-off, until the tries are used up."""
         request = outcome.request
         most = self._settings.retries if request.retries is None else request.retries

@@ -90,12 +90,20 @@ def entry(record: logging.LogRecord) -> dict[str, Any]:
         "logger": record.name,
         "message": clean(record.getMessage()),
     }
-    if page is not None:
+    if url := getattr(record, "page", ""):  # of a worker process, which has the page
+        made["url"] = url
+    elif page is not None:
         made["url"] = printable(page.request.url)
-    if record.exc_info and record.exc_info[1] is not None:
-        trace = "".join(traceback.format_exception(record.exc_info[1]))
+    if trace := traced(record):
         made["trace"] = "\n".join(map(clean, trace.splitlines()))
     return made
+
+
+def traced(record: logging.LogRecord) -> str:
+    """The trace of a record's exception, "" for none; that of a worker process comes as text."""
+    if record.exc_info and record.exc_info[1] is not None:
+        return "".join(traceback.format_exception(record.exc_info[1]))
+    return record.exc_text or ""
 
 
 def clean(text: str) -> str:

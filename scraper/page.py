@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import signal
-import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
-from types import AsyncGeneratorType, FrameType, GeneratorType, coroutine
+from types import AsyncGeneratorType, GeneratorType, coroutine
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 
 from . import url as urls
+from .alarm import Alarm, CallbackHung, Watch
 from .blame import at, described, frame, isolated
 from .errors import FetchError, ItemError, OutputError, Retry, SelectorError, Skip, SpiderError, Stop
 from .item import encode, is_item, rejected
@@ -32,11 +31,6 @@ from .stats import Stats
 
 log = logging.getLogger("scraper.page")
 ASKED = "the spider asked for it"
-BLOCKED = 1.0  # seconds of the loop a callback may hold before it is named in a warning
-
-
-class CallbackHung(BaseException):
-    """Raised in a callback that is past its time; `except Exception` does not hold it."""
 
 
 class OpenPage:
@@ -70,38 +64,6 @@ class OpenPage:
 
 
 OPEN_PAGE: ContextVar[OpenPage | None] = ContextVar("open_page", default=None)
-
-
-class Watch:
-    """Around code of the spider's that does not await: notes whose it is, interrupts it past its time, and names
-    it when it held the loop. One object for all steps of a callback."""
-
-    __slots__ = ("_pages", "_request", "_started")
-
-    def __init__(self, pages: Pages, request: Request) -> None:
-        self._pages = pages
-        self._request = request
-        self._started = 0.0
-
-    def __enter__(self) -> None:
-        self._started = time.monotonic()
-        pages = self._pages
-        pages.note(self._request.token)
-        if pages.alarm:
-            pages.since = self._started
-            if not pages.armed:
-                pages.arm()
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        pages = self._pages
-        pages.since = 0.0
-        pages.note(0)
-        held = time.monotonic() - self._started
-        if held > BLOCKED:
-            log.warning(
-                "callback %r held the event loop for %.1f s on %s", self._request.callback, held,
-                urls.printable(self._request.url),
-            )  # fmt: skip
 
 
 class Callback(NamedTuple):
@@ -154,13 +116,10 @@ class Pages:
         alarm: bool = False,
     ) -> None:  # fmt: skip
         self._folder = folder
-        self.note = note
+        self._alarm = Alarm(settings.callback_timeout if alarm else 0.0, note)
         self._stats = stats
         self._spider = spider
         self._settings = settings
-        self.alarm = settings.callback_timeout if alarm else 0.0  # seconds
-        self.armed = False
-        self.since = 0.0  # when the code of the spider's that runs now began, 0 when none does
         self._callbacks: dict[str, Callback] = {}
 
     async def read(self, response: Response) -> Outcome:
@@ -233,16 +192,19 @@ class Pages:
             self._stats.own_fetches += page.fetches  # with its outcome: a page that is redone is counted once
         return got
 
-    async def prepared(self, request: Request) -> Request:
-        """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks."""
+    async def prepared(self, request: Request, *, page: Request | None = None) -> Request:
+        """The request as the spider's `prepare` wants it sent. Raises FetchError when that breaks.
+
+        `page` is the one whose callback fetches it, where that does not do so in this very task.
+        """
         limit = self._settings.callback_timeout
-        watched = OPEN_PAGE.get() is not None  # for a callback's own fetch: as part of the callback
+        watched = page is None and OPEN_PAGE.get() is not None  # as part of the callback
         try:
-            with nullcontext() if watched else Watch(self, request):
+            with nullcontext() if watched else Watch(self._alarm, page or request):
                 made = self._spider.prepare(request)
             if inspect.isawaitable(made):
                 async with asyncio.timeout(limit or None):
-                    made = await (made if watched else self._stepped(made, request))
+                    made = await (made if watched else self._stepped(made, page or request))
         except BaseException as error:
             if not isolated(error):
                 raise
@@ -268,7 +230,7 @@ class Pages:
         self, call: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any], page: OpenPage, got: Yielded
     ) -> None:
         request, limit = page.request, self._settings.callback_timeout
-        with Watch(self, request):
+        with Watch(self._alarm, request):
             result = page.running = call(*given, **named)
             if type(result) is GeneratorType:
                 for value in result:
@@ -381,7 +343,7 @@ class Pages:
     @coroutine
     def _stepped(self, work: Any, request: Request) -> Any:
         """Await something of the spider's, with a watch on each piece of it that does not await."""
-        watch = Watch(self, request)
+        watch = Watch(self._alarm, request)
         steps = work if hasattr(work, "send") else work.__await__()
         step, value = steps.send, None
         while True:
@@ -395,19 +357,6 @@ class Pages:
             except BaseException as error:  # noqa: BLE001  thrown in from outside: it is the spider's to handle
                 step, value = steps.throw, error
 
-    def arm(self) -> None:
-        """Look at what runs a few times within its time: to set an alarm for each page would cost 4 us each."""
-        self.armed = True
-        signal.signal(signal.SIGALRM, self._ring)
-        tick = max(self.alarm / 10, 0.01)
-        signal.setitimer(signal.ITIMER_REAL, tick, tick)
-
-    def _ring(self, number: int, stack: FrameType | None) -> None:
-        if self.since and time.monotonic() - self.since >= self.alarm:
-            raise CallbackHung(f"longer than {self.alarm:g} s without an await")
-
     def close(self) -> None:
         """No callback runs any more."""
-        if self.armed:
-            self.armed = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        self._alarm.close()

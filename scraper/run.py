@@ -16,14 +16,14 @@ import msgspec
 from .blackbox import BlackBox
 from .clock import Clock
 from .crawl import Crawl
-from .crew import Crew
 from .errors import OutputError, StoreError, UsageError
-from .events import Events, OutputFailed
+from .events import Events
 from .fetch.cookies import Jars
 from .fetch.guard import Guard
 from .fetch.http import Http
 from .fetch.stack import build
 from .folder import BROKE_RULE, FAILED, FINISHED, INTERRUPTED, Place, RunFolder, RunInfo
+from .followers import Followers
 from .frontier import schema
 from .frontier.host import Proof
 from .frontier.memory import MemoryStore
@@ -36,10 +36,13 @@ from .outputs.follow import CursorFile, Follower
 from .outputs.journal import Journal, MemoryJournal
 from .outputs.registry import STDOUT
 from .reasons import Reason
-from .settings import HostRules, Settings
+from .settings import HostRules, Settings, proxies
 from .spider import Spider
 from .stats import Stats
-from .url import canonical, netloc
+from .url import netloc
+from .workers.pool import Pool
+from .workers.start import told
+from .workers.worker import Means
 
 MEMORY_LAG = 10_000  # items
 BROKEN = "broken"
@@ -181,11 +184,12 @@ class Run:
     async def _execute(self) -> Report:
         rules = HostRules(self.settings)
         guard = Guard(allow_private=self.settings.allow_private)
-        for proxy in _proxies(self.settings):
+        for proxy in proxies(self.settings):
             guard.trust(netloc(proxy))
         async with AsyncExitStack() as rooms:
             self._check()
-            store, box = self._store(rooms)
+            box = self._box(rooms)
+            store = self._store()
             rooms.push_async_callback(store.close)
             recovered = await store.open(box.suspects if box else ())
             if box:
@@ -196,6 +200,13 @@ class Run:
                 await journal.open(recovered.positions.get(segment, 0))
             http = await rooms.enter_async_context(Http(rules, guard, self._resolver))
             jars = Jars()
+            pool = self._pool(rooms, jars, box)
+
+            def trust(origin: str, host: str) -> None:
+                guard.trust(host)
+                if pool is not None:
+                    pool.seed(origin, host)
+
             crawl = Crawl(
                 self.spider,
                 rules,
@@ -207,13 +218,16 @@ class Run:
                 jars,
                 clock=self._clock,
                 events=self.events,
-                trust=guard.trust,
+                trust=trust,
                 note=box.note if box else _nowhere,
-                folder=self.folder.path if self.folder else Path(gettempdir()),
+                folder=self._folder,
                 alarm=self._alarm,
+                workers=pool,
             )
+            if pool is not None:
+                pool.join(crawl, crawl.judge.doomed)
             self._follow(crawl)
-            async with _Followers(self.followers, self.events) as following:
+            async with Followers(self.followers, self.events) as following:
                 crawl.commit.told.append(following.begin)
                 if crawl.commit.position:
                     following.begin(crawl.commit.position)
@@ -242,14 +256,41 @@ class Run:
             text = f"{folder.items} is kept as it is: `scraper export {folder.run} -o PATH` saves its items"
             raise StoreError(f"{error}. {text}") from error
 
-    def _store(self, rooms: AsyncExitStack) -> tuple[Store, BlackBox | None]:
-        """Where the crawl's state is kept, and what tells which page a process died of."""
+    @property
+    def _folder(self) -> Path:
+        """Where files go that do not outlive the process."""
+        return self.folder.path if self.folder else Path(gettempdir())
+
+    @property
+    def _durable(self) -> bool:
+        return self.folder is not None and self.settings.durability != "none"
+
+    def _box(self, rooms: AsyncExitStack) -> BlackBox | None:
+        """What tells which page a process died of; without state that outlives it, only workers have one."""
+        workers = self.settings.processes if self.settings.processes > 1 else 0
+        if not (self._durable or workers):
+            return None
+        box = BlackBox(self.folder.black_box if self.folder and self._durable else None, workers)
+        rooms.callback(box.close)
+        return box
+
+    def _store(self) -> Store:
+        """Where the crawl's state is kept."""
         wait, level = self.settings.max_wait, self.settings.durability
         if self.folder is None or level == "none":
-            return MemoryStore(self._clock, max_wait=wait), None
-        box = BlackBox(self.folder.black_box)
-        rooms.callback(box.close)
-        return SqliteStore(self.folder.state, self._clock, max_wait=wait, power=level == "power"), box
+            return MemoryStore(self._clock, max_wait=wait)
+        return SqliteStore(self.folder.state, self._clock, max_wait=wait, power=level == "power")
+
+    def _pool(self, rooms: AsyncExitStack, jars: Jars, box: BlackBox | None) -> Pool | None:
+        """The worker processes, where more than one is wanted. Raises UsageError."""
+        settings = self.settings
+        if settings.processes == 1 or box is None:
+            return None
+        begin = told(self.spider, settings, folder=str(self._folder), resolves=self._resolver is not None)
+        means = Means(jars if settings.cookies else None, self._clock, self._folder, box.called_off, self._resolver)
+        pool = Pool(begin, box, means)
+        rooms.push_async_callback(pool.end)
+        return pool
 
     def _with_outputs(self, report: Report) -> Report:
         """An output that failed fails the run, though the journal has everything; one not through cuts it."""
@@ -319,63 +360,9 @@ def _nowhere(token: int, slot: int) -> None:
     """A crawl whose state dies with it has nobody to tell what it died of."""
 
 
-class _Followers:
-    """The outputs, running beside the crawl from its first item on; at the end they catch up and close."""
-
-    def __init__(self, followers: Sequence[Follower], events: Events) -> None:
-        self.finished = False
-        self._followers = followers
-        self._events = events
-        self._crew = Crew(self._lost)
-        self._begun = asyncio.Event()
-        self._closing = self._abandoned = False
-
-    def abandon(self) -> None:
-        """At the end, wait for none."""
-        self._abandoned = True
-        if self._closing:
-            self._crew.end()
-
-    async def __aenter__(self) -> _Followers:
-        await self._crew.__aenter__()
-        for follower in self._followers:
-            self._crew.go(self._run(follower), follower.name)
-        return self
-
-    def begin(self, position: int) -> None:
-        """There is something to write."""
-        self._begun.set()
-
-    async def _run(self, follower: Follower) -> None:
-        await self._begun.wait()
-        await follower.run()
-        if follower.error is not None:
-            self._events.tell(OutputFailed(follower.name, str(follower.error)))
-
-    def _lost(self, task: asyncio.Task[None]) -> None:
-        for follower in self._followers:
-            if follower.name == task.get_name():
-                follower.fail(OutputError("something has cancelled what writes it; the run can be exported"))
-
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._closing = True
-        if isinstance(error, UsageError) or self._abandoned:  # of the former nothing is written at all
-            self._crew.end()
-        for follower in self._followers:
-            follower.end(finished=self.finished)
-        self._begun.set()
-        await self._crew.__aexit__(None, None, None)
-
-
 def _broken_rules(crawl: Crawl, settings: Settings) -> Iterator[str]:
     items, rate = crawl.limits.items, crawl.stats.error_rate
     if items < settings.min_items:
         yield f"{items:,} items, fewer than min_items = {settings.min_items:,}"
     if rate > settings.max_error_rate:
         yield f"{rate:.1%} of the pages failed, more than max_error_rate = {settings.max_error_rate:.1%}"
-
-
-def _proxies(settings: Settings) -> Iterator[str]:
-    for proxy in (settings.proxy, *(rule.proxy for rule in settings.hosts.values())):
-        if proxy:
-            yield canonical(proxy)

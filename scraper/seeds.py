@@ -12,10 +12,11 @@ from typing import Any
 from .blame import frame, isolated
 from .errors import SpiderError, UsageError
 from .request import Request
-from .spider import Spider
+from .spider import Spider, attributes
 from .url import BadURL
 
 log = logging.getLogger("scraper.crawl")
+HANDFUL = 64  # seeds taken in one turn of the loop
 
 
 class Seeds:
@@ -28,6 +29,7 @@ class Seeds:
     def __init__(self, spider: Spider, check: Callable[[Request], None], untouched: Callable[[], bool]) -> None:
         self.broken = ""
         self.opened = asyncio.Event()  # `opened` and `login` are through
+        self.left: dict[str, Any] | None = {}  # what `login` has set on the spider; None: not all of it is data
         self._spider = spider
         self._check = check
         self._untouched = untouched
@@ -38,16 +40,20 @@ class Seeds:
         An earlier process has taken `begun` of them: those come once more, and are new only if unknown; or
         all, and `start` is `done`.
         """
-        if not (await self.hook(self._spider.opened) and await self.hook(self._spider.login)):
+        if not (await self.hook(self._spider.opened) and await self._log_in()):
             return
         self.opened.set()
         if done:
             return
         try:
             async with aclosing(_each(self._spider.start())) as given:
+                number = 0
                 async for seed in given:
                     request = self._request(seed)
                     begun -= 1
+                    number += 1
+                    if not number % HANDFUL:  # one that awaits nothing would fill the store before the first page
+                        await asyncio.sleep(0)
                     yield request if begun < 0 else request.replace(again=False)
         except (UsageError, BadURL) as error:
             if self._untouched():
@@ -55,6 +61,17 @@ class Seeds:
             self._tell(error)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  a spider may raise anything
             self._tell(error)
+
+    async def _log_in(self) -> bool:
+        if type(self._spider).login is Spider.login:
+            return True
+        before, _ = attributes(self._spider)
+        if not await self.hook(self._spider.login):
+            return False
+        after, whole = attributes(self._spider)
+        changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
+        self.left = changed if whole else None
+        return True
 
     async def hook(self, work: Callable[..., Any], *given: str) -> bool:
         """Run a piece of the spider outside any page, async or not; false when it broke."""

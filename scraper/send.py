@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Protocol
 
 from .clock import Clock
 from .commit import Commit
@@ -12,6 +13,7 @@ from .frontier.gate import Gate
 from .frontier.host import Permit
 from .frontier.limits import Limits
 from .judge import OVERLOAD, Judge
+from .outcome import Outcome
 from .page import OPEN_PAGE, Pages
 from .reasons import Reason
 from .request import Request
@@ -23,6 +25,25 @@ from .url import origin
 Fetch = Callable[[Request], Awaitable[Response]]
 
 
+class Workers(Protocol):
+    """The worker processes of a crawl, as its line sees them."""
+
+    def takes(self, permit: Permit) -> bool:
+        """Whether a permit is for them to use."""
+
+    async def exchange(self, ticket: Ticket) -> Response:
+        """Use one. Raises FetchError, NotNow."""
+
+    async def read(self, response: Response) -> Outcome:
+        """What the spider makes of an answer that one of them has. Raises FetchError, NotNow."""
+
+    def keepers(self) -> Iterable[Coroutine[Any, Any, None]]:
+        """For each of them a task to be, that has one whatever happens."""
+
+    async def close(self, why: str) -> None:
+        """Let them end."""
+
+
 class Send:
     """Uses permits. `fetch` is the whole stack, `relieved` hears that a place at its host is free.
 
@@ -32,6 +53,7 @@ class Send:
     def __init__(
         self, fetch: Fetch, spider: Spider, pages: Pages, gate: Gate, judge: Judge, limits: Limits, commit: Commit,
         clock: Clock, relieved: Callable[[], None], permit: Callable[[Request], Awaitable[Permit]],
+        workers: Workers | None = None,
     ) -> None:  # fmt: skip
         self._fetch = fetch
         self._pages = pages
@@ -43,20 +65,20 @@ class Send:
         self._relieved = relieved
         self._permit = permit
         self._prepares = type(spider).prepare is not Spider.prepare
+        self._workers = workers
 
     async def __call__(self, permit: Permit) -> Response:
         """Send, and give the place back with the body. Raises FetchError, NotNow."""
         request = permit.request
         ticket = Ticket(self._gate, permit, self._clock)
         token = DEPARTURE.set(ticket)
-        prepared = request
         try:
-            prepared = await self._prepared(permit)
-            if permit.released:  # `prepare` has fetched something itself, in its place
-                permit = ticket.permit = await self._permit(request)
-            if not prepared.safe:
-                await self._begun(request)
-            response = await self._fetch(prepared)
+            if self._workers is not None and self._workers.takes(permit):
+                if not request.safe:
+                    await self._begun(request, ticket)
+                response = await self._workers.exchange(ticket)
+            else:
+                response = await self._exchange(ticket)
             response.request = request
             self._limits.bytes += response.wire_bytes
             overload = self._judge.status(request, response) if response.status in OVERLOAD else None
@@ -65,7 +87,7 @@ class Send:
                 self._commit.hurry(facts=True)  # the next process, should this one be killed, is to know of it
             return response
         except NotNow:
-            if request.token and not prepared.safe:
+            if request.token and ticket.begun == request.token:
                 self._commit.unstart(request.token)
             raise
         except FetchError as error:
@@ -74,14 +96,25 @@ class Send:
             raise
         finally:
             DEPARTURE.reset(token)
-            self._gate.release(permit, self._clock.monotonic())
+            self._gate.release(ticket.permit, self._clock.monotonic())
             self._relieved()
 
-    async def _begun(self, request: Request) -> None:
+    async def _exchange(self, ticket: Ticket) -> Response:
+        """In this process."""
+        request = ticket.permit.request
+        prepared = await self._prepared(ticket.permit)
+        if ticket.permit.released:  # `prepare` has fetched something itself, in its place
+            ticket.permit = await self._permit(request)
+        if not prepared.safe:
+            await self._begun(request, ticket)
+        return await self._fetch(prepared)
+
+    async def _begun(self, request: Request, ticket: Ticket) -> None:
         """An unsafe request is durable as begun before it is sent; a callback's own as that of its page."""
         page = OPEN_PAGE.get()
         token = request.token or (page.request.token if page is not None else 0)
         if token:
+            ticket.begun = token
             await self._commit.start(token)
 
     async def _prepared(self, permit: Permit) -> Request:

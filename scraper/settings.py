@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Pace
     concurrency: Annotated[Positive, _doc("Requests in flight at once, over all hosts.")] = 32
+    processes: Annotated[
+        Positive, _doc("Processes that fetch, parse and run callbacks; 1 is the crawl's own, alone.")
+    ] = 1
     per_host: Annotated[Positive, _doc("Requests in flight at once to one host.")] = 4
     delay: Annotated[Seconds, _doc("Least time between departures to one host.", "seconds")] = 0.5
     hosts: Annotated[
@@ -295,6 +298,13 @@ WILDCARDS = frozenset("*?[")
 
 def _secret(headers: Mapping[str, str] | None) -> bool:
     return any(name.lower() in SECRET for name in headers or ())
+
+
+def proxies(settings: Settings) -> Iterator[str]:
+    """The proxies of the settings, as canonical URLs."""
+    for proxy in (settings.proxy, *(rule.proxy for rule in settings.hosts.values())):
+        if proxy:
+            yield canonical(proxy)
 
 
 class HostRules:

@@ -149,6 +149,20 @@ def arguments(spider: type[Spider]) -> dict[str, tuple[Any, Arg]]:
     return found
 
 
+def attributes(spider: Spider) -> tuple[dict[str, Any], bool]:
+    """The attributes of a spider that are plain data, and whether all are, its arguments aside."""
+    found: dict[str, Any] = {}
+    for name in vars(spider).keys() - OWNED:
+        value = getattr(spider, name)
+        try:
+            made = msgspec.msgpack.decode(msgspec.msgpack.encode(value))
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+            continue
+        if type(made) is type(value) and made == value:
+            found[name] = made
+    return found, vars(spider).keys() - OWNED - arguments(type(spider)).keys() <= found.keys()
+
+
 def _convert(spider: str, name: str, kind: Any, argument: Arg, value: Any) -> Any:
     what = f"spider {spider!r}: argument '{name}"
     try:

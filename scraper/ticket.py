@@ -13,12 +13,13 @@ from .frontier.host import Permit
 class Ticket:
     """Tells the gate when a send departs. Raises NotNow where the gate calls it off."""
 
-    __slots__ = ("_clock", "_gate", "permit")
+    __slots__ = ("_clock", "_gate", "begun", "permit")
 
     def __init__(self, gate: Gate, permit: Permit, clock: Clock) -> None:
         self._gate = gate
         self.permit = permit
         self._clock = clock
+        self.begun = 0  # the token of the page for which something that is not safe was durably begun
 
     def depart(self, *, reused: bool = False) -> None:
         """The connection is ready, the headers are about to be written."""

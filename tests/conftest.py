@@ -18,7 +18,14 @@ QUICK: dict[str, Any] = {"delay": 0, "backoff": 0.01, "max_backoff": 0.05, "allo
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--slow` runs what is too long for the suite."""
+    parser.addoption("--processes", type=int, default=1, help="crawl in so many processes wherever a test crawls")
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`--processes` holds wherever the quick settings do."""
+    config.addinivalue_line("markers", "alone(reason): looks at what only a crawl in one process has")
+    QUICK["processes"] = config.getoption("--processes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,6 +34,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if "slow" in item.keywords]
         items[:] = [item for item in items if "slow" not in item.keywords]
         config.hook.pytest_deselected(items=left_out)
+    if config.getoption("--processes") > 1:
+        for item in items:
+            if (alone := item.get_closest_marker("alone")) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"in one process only: {alone.kwargs['reason']}"))
 
 
 @pytest.fixture

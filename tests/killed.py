@@ -70,7 +70,9 @@ class Lives:
             await ended
 
     async def dies(self, **settings: Any) -> None:
-        """Go on until the process kills itself."""
+        """Go on until the process kills itself; where that is a worker, the crawl outlives it by itself."""
+        if self._settings["processes"] > 1:
+            return
         async with self.life(**settings) as process:
             assert await gone(process) not in (0, 1)
 

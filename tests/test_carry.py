@@ -364,6 +364,8 @@ class Many(Spider):
 
     def note(self, what: str) -> None:
         line: Any = self._line
+        if not hasattr(line, "_line"):
+            return  # `opened` in a worker
         with (line._line.pages._folder / "told").open("a") as file:
             file.write(what + "\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -87,26 +87,28 @@ async def test_retries_under_max_pages_are_made_when_the_gate_is_full_of_other_p
     assert (result.report.why, result.report.stats.done) == ("max_pages", 3)
 
 
+class Endless(Walk):
+    numbers = count()
+
+    def start(self) -> Any:
+        return (f"http://a.test/{n}" for n in self.numbers)
+
+
 async def test_a_start_that_awaits_nothing_does_not_fill_the_memory_first(site: Site, go: Crawl) -> None:
-    class Endless(Walk):
-        numbers = count()
-
-        def start(self) -> Any:
-            return (f"http://a.test/{n}" for n in self.numbers)
-
     site.page("*", page())
     result = await go(Endless(), max_pages=5)
     assert result.report.why == "max_pages"
     assert next(Endless.numbers) < 20_000
 
 
+class Three(Walk):
+    def parse(self, response: Response) -> Any:
+        yield from ({"url": response.url, "n": n} for n in range(3))
+        yield response.follow_all(css="a[href]")
+
+
 @pytest.mark.parametrize("concurrency", [1, 7, 64, 200])
 async def test_max_items_is_exact_at_any_concurrency(site: Site, go: Crawl, concurrency: int) -> None:
-    class Three(Walk):
-        def parse(self, response: Response) -> Any:
-            yield from ({"url": response.url, "n": n} for n in range(3))
-            yield response.follow_all(css="a[href]")
-
     site.tree(pages=60, fanout=6)
     result = await go(Three(), max_items=20, concurrency=concurrency, per_host=concurrency)
     assert len(result.items) == 20
@@ -141,34 +143,35 @@ async def test_max_run_bytes_ends_the_crawl(site: Site, go: Crawl) -> None:
     assert 60_000 <= result.report.stats.wire < 90_000
 
 
+class Forms(Spider):
+    name = "forms"
+    start_urls = ["http://a.test/"]
+
+    def parse(self, response: Response) -> Any:
+        for name in ("value", "items", "nothing", "later", "stream", "nested"):
+            yield Request(f"http://a.test/{name}", callback=name)
+
+    def value(self, response: Response) -> dict[str, str]:
+        return {"form": "value"}
+
+    def items(self, response: Response) -> list[dict[str, str]]:
+        return [{"form": "list"}, {"form": "list"}]
+
+    def nothing(self, response: Response) -> None:
+        return None
+
+    async def later(self, response: Response) -> dict[str, str]:
+        await asyncio.sleep(0)
+        return {"form": "async"}
+
+    async def stream(self, response: Response) -> AsyncIterator[dict[str, str]]:
+        yield {"form": "async generator"}
+
+    def nested(self, response: Response) -> Any:
+        yield [{"form": "nested"}, ({"form": "nested"},)]
+
+
 async def test_callbacks_may_have_every_form(site: Site, go: Crawl) -> None:
-    class Forms(Spider):
-        name = "forms"
-        start_urls = ["http://a.test/"]
-
-        def parse(self, response: Response) -> Any:
-            for name in ("value", "items", "nothing", "later", "stream", "nested"):
-                yield Request(f"http://a.test/{name}", callback=name)
-
-        def value(self, response: Response) -> dict[str, str]:
-            return {"form": "value"}
-
-        def items(self, response: Response) -> list[dict[str, str]]:
-            return [{"form": "list"}, {"form": "list"}]
-
-        def nothing(self, response: Response) -> None:
-            return None
-
-        async def later(self, response: Response) -> dict[str, str]:
-            await asyncio.sleep(0)
-            return {"form": "async"}
-
-        async def stream(self, response: Response) -> AsyncIterator[dict[str, str]]:
-            yield {"form": "async generator"}
-
-        def nested(self, response: Response) -> Any:
-            yield [{"form": "nested"}, ({"form": "nested"},)]
-
     site.page("*", "x")
     result = await go(Forms())
     assert sorted(item["form"] for item in result.items) == [
@@ -176,18 +179,19 @@ async def test_callbacks_may_have_every_form(site: Site, go: Crawl) -> None:
     ]  # fmt: skip
 
 
+class Keywords(Spider):
+    name = "keywords"
+    start_urls = ["http://a.test/"]
+
+    def parse(self, response: Response) -> Any:
+        yield Request("http://a.test/1", callback=self.book, cb_kwargs={"shelf": "art", "number": "3"})
+        yield Request("http://a.test/2", callback=self.book, cb_kwargs={"shelf": "art", "nubmer": 3})
+
+    def book(self, response: Response, shelf: str, number: int = 0) -> Any:
+        yield {"shelf": shelf, "number": number}
+
+
 async def test_keywords_reach_the_callback_converted_to_its_annotations(site: Site, go: Crawl) -> None:
-    class Keywords(Spider):
-        name = "keywords"
-        start_urls = ["http://a.test/"]
-
-        def parse(self, response: Response) -> Any:
-            yield Request("http://a.test/1", callback=self.book, cb_kwargs={"shelf": "art", "number": "3"})
-            yield Request("http://a.test/2", callback=self.book, cb_kwargs={"shelf": "art", "nubmer": 3})
-
-        def book(self, response: Response, shelf: str, number: int = 0) -> Any:
-            yield {"shelf": shelf, "number": number}
-
     site.page("*", "x")
     result = await go(Keywords())
     assert result.items == [{"shelf": "art", "number": 3}]
@@ -197,14 +201,15 @@ async def test_keywords_reach_the_callback_converted_to_its_annotations(site: Si
     assert cause.where.startswith("test_crawl.py:")
 
 
-async def test_a_callback_that_breaks_costs_its_page_and_keeps_its_links(site: Site, go: Crawl) -> None:
-    class Breaks(Walk):
-        def parse(self, response: Response) -> Any:
-            yield {"url": response.url}
-            yield response.follow_all(css="a[href]")
-            if response.url.endswith("/"):
-                raise KeyError("price")
+class Breaks(Walk):
+    def parse(self, response: Response) -> Any:
+        yield {"url": response.url}
+        yield response.follow_all(css="a[href]")
+        if response.url.endswith("/"):
+            raise KeyError("price")
 
+
+async def test_a_callback_that_breaks_costs_its_page_and_keeps_its_links(site: Site, go: Crawl) -> None:
     site.page("/", page("/a", "/b"))
     site.page("*", page())
     result = await go(Breaks())
@@ -214,44 +219,55 @@ async def test_a_callback_that_breaks_costs_its_page_and_keeps_its_links(site: S
     assert cause.where.endswith("in parse")
 
 
-@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, RecursionError, MemoryError])
-async def test_whatever_a_callback_raises_costs_only_its_page(
-    site: Site, go: Crawl, raised: type[BaseException]
-) -> None:
-    class Raises(Walk):
-        def parse(self, response: Response) -> Any:
-            if response.url.endswith("/bad"):
-                raise raised
-            return super().parse(response)
+RAISED = (asyncio.CancelledError, SystemExit, RecursionError, MemoryError)
 
+
+class Raises(Walk):
+    which: int
+
+    def parse(self, response: Response) -> Any:
+        if response.url.endswith("/bad"):
+            raise RAISED[self.which]
+        return super().parse(response)
+
+
+@pytest.mark.parametrize("which", range(len(RAISED)), ids=[error.__name__ for error in RAISED])
+async def test_whatever_a_callback_raises_costs_only_its_page(site: Site, go: Crawl, which: int) -> None:
     site.page("/", page("/bad", "/good"))
     site.page("*", page())
-    result = await go(Raises())
+    result = await go(Raises(which=which))
     assert result.report.stats.done == 2
     assert result.report.stats.failed == 1
 
 
-@pytest.mark.parametrize("junk", ["a string", 7, object(), ["x"]])
-async def test_junk_that_is_yielded_fails_the_page(site: Site, go: Crawl, junk: Any) -> None:
-    class Junk(Walk):
-        def parse(self, response: Response) -> Any:
-            yield junk
+JUNK: list[Any] = ["a string", 7, object(), ["x"]]
 
+
+class Junk(Walk):
+    which: int
+
+    def parse(self, response: Response) -> Any:
+        yield JUNK[self.which]
+
+
+@pytest.mark.parametrize("which", range(len(JUNK)))
+async def test_junk_that_is_yielded_fails_the_page(site: Site, go: Crawl, which: int) -> None:
     site.page("*", page())
-    result = await go(Junk())
+    result = await go(Junk(which=which))
     [cause] = result.report.stats.sorted_causes()
     assert cause.reason is Reason.BAD_YIELD
     assert result.report.exit_code == 1
 
 
-async def test_a_callback_that_hangs_is_given_up(site: Site, go: Crawl) -> None:
-    class Hangs(Walk):
-        async def parse(self, response: Response) -> Any:
-            if response.url.endswith("/hang"):
-                await asyncio.sleep(60)
-            for link in response.follow_all(css="a[href]"):
-                yield link
+class Hangs(Walk):
+    async def parse(self, response: Response) -> Any:
+        if response.url.endswith("/hang"):
+            await asyncio.sleep(60)
+        for link in response.follow_all(css="a[href]"):
+            yield link
 
+
+async def test_a_callback_that_hangs_is_given_up(site: Site, go: Crawl) -> None:
     site.page("/", page("/hang", "/good"))
     site.page("*", page())
     result = await go(Hangs(), callback_timeout=0.2)
@@ -260,31 +276,33 @@ async def test_a_callback_that_hangs_is_given_up(site: Site, go: Crawl) -> None:
     assert result.report.stats.done == 2
 
 
-async def test_an_item_that_cannot_be_written_costs_only_itself(site: Site, go: Crawl) -> None:
-    class Odd(Walk):
-        def parse(self, response: Response) -> Any:
-            yield {"good": 1}
-            yield {"price": object()}
+class Odd(Walk):
+    def parse(self, response: Response) -> Any:
+        yield {"good": 1}
+        yield {"price": object()}
 
+
+async def test_an_item_that_cannot_be_written_costs_only_itself(site: Site, go: Crawl) -> None:
     site.page("*", page())
     result = await go(Odd())
     assert result.items == [{"good": 1}]
     assert result.report.stats.rejected == 1
 
 
-async def test_skip_retry_and_stop_do_what_they_say(site: Site, go: Crawl) -> None:
-    class Signals(Walk):
-        def parse(self, response: Response) -> Any:
-            path = response.url.removeprefix("http://a.test")
-            if path == "/skip":
-                raise Skip("not today")
-            if path == "/retry" and response.request.tries < 2:
-                raise Retry("not yet", after=0.01)
-            if path == "/stop":
-                raise Stop("seen enough")
-            yield {"path": path}
-            yield response.follow_all(css="a[href]")
+class Signals(Walk):
+    def parse(self, response: Response) -> Any:
+        path = response.url.removeprefix("http://a.test")
+        if path == "/skip":
+            raise Skip("not today")
+        if path == "/retry" and response.request.tries < 2:
+            raise Retry("not yet", after=0.01)
+        if path == "/stop":
+            raise Stop("seen enough")
+        yield {"path": path}
+        yield response.follow_all(css="a[href]")
 
+
+async def test_skip_retry_and_stop_do_what_they_say(site: Site, go: Crawl) -> None:
     site.page("/", page("/skip", "/retry"))
     site.page("/retry", page("/stop"))
     site.page("/stop", page("/never"))
@@ -310,12 +328,13 @@ async def test_transient_failures_are_retried_and_others_are_not(site: Site, go:
     assert {cause.detail: cause.count for cause in result.report.stats.sorted_causes()} == {"404": 1, "500": 1}
 
 
-async def test_on_error_hears_once_after_the_last_try_and_may_yield(site: Site, go: Crawl) -> None:
-    class Told(Walk):
-        def on_error(self, request: Request, error: FetchError) -> Any:
-            yield {"failed": request.url, "status": error.status if isinstance(error, StatusError) else 0}
-            yield Request("http://a.test/instead")
+class Told(Walk):
+    def on_error(self, request: Request, error: FetchError) -> Any:
+        yield {"failed": request.url, "status": error.status if isinstance(error, StatusError) else 0}
+        yield Request("http://a.test/instead")
 
+
+async def test_on_error_hears_once_after_the_last_try_and_may_yield(site: Site, go: Crawl) -> None:
     site.page("/", "", status=500)
     site.page("/instead", page())
     result = await go(Told(), retries=1)
@@ -325,15 +344,16 @@ async def test_on_error_hears_once_after_the_last_try_and_may_yield(site: Site, 
     ]
 
 
+class Accepts(Walk):
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield Request("http://a.test/a", accept_status=[404])
+        yield Request("http://a.test/b")
+
+    def parse(self, response: Response) -> Any:
+        yield {"status": response.status}
+
+
 async def test_other_statuses_reach_a_callback_only_when_accepted(site: Site, go: Crawl) -> None:
-    class Accepts(Walk):
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield Request("http://a.test/a", accept_status=[404])
-            yield Request("http://a.test/b")
-
-        def parse(self, response: Response) -> Any:
-            yield {"status": response.status}
-
     result = await go(Accepts())
     assert result.items == [{"status": 404}]
     assert result.report.stats.failed == 1
@@ -368,40 +388,47 @@ async def test_a_cookie_wall_is_passed(site: Site, go: Crawl) -> None:
     assert paths(site) == ["/", "/"]
 
 
+class Signs(Walk):
+    signed = 0
+
+    def prepare(self, request: Request) -> Request:
+        Signs.signed += 1
+        return request.replace(headers=(("X-Signed", str(Signs.signed)),))
+
+
 async def test_prepare_is_called_before_each_try(site: Site, go: Crawl) -> None:
-    class Signs(Walk):
-        signed = 0
-
-        def prepare(self, request: Request) -> Request:
-            Signs.signed += 1
-            return request.replace(headers=(("X-Signed", str(Signs.signed)),))
-
     site.page("/", times=[Answer(500), Answer(body=page())])
     await go(Signs())
     assert [hit.headers["X-Signed"] for hit in site.hits_of(path="/")] == ["1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("prepare", "said"),
-    [
-        (lambda self, request: None, "returned NoneType, not a Request"),
-        (lambda self, request: request.replace(url="junk"), "BadURL: "),
-        (lambda self, request: request.replace(headers={"X": "a\r\nY: b"}), "header X: value"),
-        (lambda self, request: request.replace(timeout="long"), "timeout of a Request must be"),
-        (lambda self, request: request.replace(url="http://b.test/"), "moved the request to http://b.test;"),
-        (lambda self, request: 1 / 0, "ZeroDivisionError"),
-    ],
-)
-async def test_a_bug_in_prepare_costs_the_request_and_sends_nothing(
-    site: Site, go: Crawl, prepare: Any, said: str
-) -> None:
-    result = await go(type("Bad", (Walk,), {"prepare": prepare})(), robots=False)
+BUGS: dict[str, Callable[[Request], Any]] = {
+    "returned NoneType, not a Request": lambda request: None,
+    "BadURL: ": lambda request: request.replace(url="junk"),
+    "header X: value": lambda request: request.replace(headers={"X": "a\r\nY: b"}),
+    "timeout of a Request must be": lambda request: request.replace(timeout="long"),  # type: ignore[arg-type]
+    "moved the request to http://b.test;": lambda request: request.replace(url="http://b.test/"),
+    "ZeroDivisionError": lambda request: 1 / 0,
+}
+
+
+class Buggy(Walk):
+    bug: str
+
+    def prepare(self, request: Request) -> Any:
+        return BUGS[self.bug](request)
+
+
+@pytest.mark.parametrize("said", BUGS)
+async def test_a_bug_in_prepare_costs_the_request_and_sends_nothing(site: Site, go: Crawl, said: str) -> None:
+    result = await go(Buggy(bug=said), robots=False)
     [cause] = result.report.stats.sorted_causes()
     assert cause.reason is Reason.CALLBACK_ERROR
     assert said in cause.detail
     assert site.hits == []
 
 
+@pytest.mark.alone(reason="its hooks write into a list of the test")
 async def test_login_opened_and_closed_frame_the_crawl(site: Site, go: Crawl) -> None:
     told: list[str] = []
 
@@ -422,18 +449,20 @@ async def test_login_opened_and_closed_frame_the_crawl(site: Site, go: Crawl) ->
     assert site.hits_of(path="/login")[0].body == b"user=me&password=secret"
 
 
-async def test_a_spider_that_breaks_at_its_start_fails_the_run(site: Site, go: Crawl) -> None:
-    class Broken(Walk):
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield self.url
-            raise ValueError("no list of shops")
+class Broken(Walk):
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield self.url
+        raise ValueError("no list of shops")
 
+
+async def test_a_spider_that_breaks_at_its_start_fails_the_run(site: Site, go: Crawl) -> None:
     site.page("*", page())
     result = await go(Broken())
     assert result.report.exit_code == 1
     assert "no list of shops" in result.report.said[0]
 
 
+@pytest.mark.alone(reason="its callback reaches for the crawl itself")
 async def test_stop_finishes_what_is_out_and_abandon_ends_at_once(site: Site, go: Crawl) -> None:
     site.page("/", page(*(f"/{n}" for n in range(50))))
     site.page("*", page(), delay=0.1)
@@ -456,31 +485,34 @@ async def test_stop_finishes_what_is_out_and_abandon_ends_at_once(site: Site, go
         assert all(task.get_name() != "worker" for task in asyncio.all_tasks())
 
 
+class Stubborn(Walk):
+    async def parse(self, response: Response) -> Any:
+        line: Any = self._line
+        line._line.stop("interrupted", resumable=True, grace=0.1)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+@pytest.mark.alone(reason="its callback reaches for the crawl itself")
 async def test_a_callback_that_swallows_its_cancellation_does_not_keep_the_crawl_from_ending(
     site: Site, go: Crawl
 ) -> None:
-    class Stubborn(Walk):
-        async def parse(self, response: Response) -> Any:
-            line: Any = self._line
-            line._line.stop("interrupted", resumable=True, grace=0.1)
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(60)
-
     site.page("*", page())
     result = await asyncio.wait_for(go(Stubborn()), 5)
     assert result.report.exit_code == 130
 
 
+class Gives(Walk):
+    async def start(self) -> AsyncIterator[Request | str]:
+        for n in range(40):
+            yield f"http://a.test/{n}"
+
+    def on_error(self, request: Request, error: FetchError) -> Any:
+        yield {"gone": request.url}
+        raise Stop("nothing is left of it")
+
+
 async def test_on_error_may_stop_the_crawl(site: Site, go: Crawl) -> None:
-    class Gives(Walk):
-        async def start(self) -> AsyncIterator[Request | str]:
-            for n in range(40):
-                yield f"http://a.test/{n}"
-
-        def on_error(self, request: Request, error: FetchError) -> Any:
-            yield {"gone": request.url}
-            raise Stop("nothing is left of it")
-
     result = await go(Gives(), concurrency=1)
     assert result.report.why == "nothing is left of it"
     assert len(result.items) == result.report.stats.failed == 1
@@ -493,6 +525,7 @@ async def test_bodies_that_are_too_large_count_for_max_run_bytes(site: Site, go:
     assert result.report.why == "max_run_bytes"
 
 
+@pytest.mark.alone(reason="its hooks write into a list of the test")
 async def test_hooks_of_the_spider_need_not_be_async(site: Site, go: Crawl) -> None:
     told: list[str] = []
 
@@ -510,12 +543,13 @@ async def test_hooks_of_the_spider_need_not_be_async(site: Site, go: Crawl) -> N
     assert result.report.said == ["the spider broke: ValueError: in closed"]
 
 
-async def test_links_that_ask_not_to_be_followed_are_left_out_of_links(site: Site, go: Crawl) -> None:
-    class Links(Walk):
-        def parse(self, response: Response) -> Any:
-            yield {"url": response.url}
-            yield response.follow_all(response.links())
+class Links(Walk):
+    def parse(self, response: Response) -> Any:
+        yield {"url": response.url}
+        yield response.follow_all(response.links())
 
+
+async def test_links_that_ask_not_to_be_followed_are_left_out_of_links(site: Site, go: Crawl) -> None:
     site.page("/", '<a href="/yes">x</a><a href="/no" rel="nofollow">x</a>')
     site.page("*", "")
     result = await go(Links())

@@ -34,7 +34,8 @@ class Walk(Spider):
 
     def opened(self) -> Any:
         line: Any = self._line
-        Walk.lines.append(line._line)
+        if hasattr(line, "_line"):  # not in a worker
+            Walk.lines.append(line._line)
 
     def parse(self, response: Response) -> Any:
         yield {"url": response.url}
@@ -122,14 +123,15 @@ async def test_hosts_that_rest_for_hours_end_it_as_waiting_however_their_pages_w
     assert [proof.rests for proof in last.report.proofs.values()] == [1, 1]
 
 
+class Later(Walk):
+    name = "later"
+
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield "http://a.test/now"
+        yield Request("http://a.test/later", after=5000)
+
+
 async def test_retries_that_are_due_in_hours_end_it_as_waiting(site: Site, tmp_path: Path) -> None:
-    class Later(Walk):
-        name = "later"
-
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield "http://a.test/now"
-            yield Request("http://a.test/later", after=5000)
-
     site.page("*", "x")
     clock = FastClock(2000)
     for why in ("waiting", "waiting"):
@@ -140,6 +142,7 @@ async def test_retries_that_are_due_in_hours_end_it_as_waiting(site: Site, tmp_p
     assert (result.report.why, result.report.stats.done) == ("finished", 2)
 
 
+@pytest.mark.alone(reason="its class is made for each case")
 @pytest.mark.parametrize("hook", ["opened", "login"])
 async def test_nothing_is_claimed_where_a_hook_breaks_in_a_later_process(
     site: Site, tmp_path: Path, hook: str
@@ -165,6 +168,7 @@ async def test_nothing_is_claimed_where_a_hook_breaks_in_a_later_process(
     assert result.report.said[0] == "the spider broke: ValueError: no entry"
 
 
+@pytest.mark.alone(reason="its callback writes into a list of the test")
 async def test_on_error_speaks_once_for_a_page_over_all_lives(site: Site, tmp_path: Path) -> None:
     heard: list[str] = []
 

@@ -26,12 +26,13 @@ ROWS = (
     ("__main__", "testing.tour"),
     ("cli", "testing"),
     ("program",),
-    ("run", "discover"),
-    ("logs",),
+    ("run",),
+    ("workers",),
+    ("logs", "discover", "followers"),
     ("crawl",),
     ("errand", "seeds", "handover", "send", "reading", "resume"),
     ("judge", "page", "commit", "ticket", "identity"),
-    ("spider", "stats", "folder"),
+    ("spider", "stats", "folder", "alarm"),
     ("frontier", "fetch", "parse", "outputs"),
     ("item", "outcome"),
     ("response",),
@@ -39,7 +40,7 @@ ROWS = (
     ("settings", "events", "domains", "blackbox", "spool", "crew"),
     ("url",),
     ("errors", "convert"),
-    ("reasons", "clock", "quarantine", "lock", "blame"),
+    ("reasons", "clock", "quarantine", "lock", "blame", "runner"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 
@@ -47,14 +48,14 @@ LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 HOMES = {
     "IPython": {"cli"},
     "aiofiles": {"outputs"},
-    "aiohttp": {"fetch", "run", "testing"},
+    "aiohttp": {"fetch", "run", "workers", "testing"},
     "backports": {"fetch"},
     "brotli": {"fetch"},
     "click": {"cli"},
     "publicsuffixlist": {"domains"},
     "selectolax": {"parse", "cli", "testing"},
     "url": {"url", "frontier", "fetch", "parse", "testing"},
-    "uvloop": {"cli", "testing"},
+    "uvloop": {"runner", "testing"},
 }
 PUBLIC = {*scraper.__all__, "__version__"}
 OPTIONAL = {"IPython", "attr", "attrs", "backports", "brotli", "compression", "pydantic", "uvloop"}

@@ -93,13 +93,14 @@ def test_nothing_a_server_sends_drives_a_terminal_or_forges_a_line(kept: Path, t
     assert messages(kept) == [cleaned]
 
 
+class Bad:
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
 def test_a_message_that_does_not_fit_its_arguments_costs_only_itself(
     kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Bad:
-        def __str__(self) -> str:
-            raise ZeroDivisionError
-
     with alone():
         log.info("%d pages", "many")
         log.info("%y", 1)
@@ -159,18 +160,19 @@ async def test_of_two_runs_at_once_each_has_its_own_lines_to_its_end(tmp_path: P
     assert (own.level, own.handlers) == (logging.NOTSET, [])
 
 
+class Says(Spider):
+    name = "says"
+    host: str
+
+    async def start(self) -> AsyncIterator[str]:
+        for number in range(3):
+            yield f"http://{self.host}/{number}"
+
+    def parse(self, response: Response) -> None:
+        self.logger.info("read %s", self.host)
+
+
 async def test_what_spiders_log_is_kept_with_the_page_in_the_folder_of_its_run(site: Site, tmp_path: Path) -> None:
-    class Says(Spider):
-        name = "says"
-        host: str
-
-        async def start(self) -> AsyncIterator[str]:
-            for number in range(3):
-                yield f"http://{self.host}/{number}"
-
-        def parse(self, response: Response) -> None:
-            self.logger.info("read %s", self.host)
-
     site.page("*", "x")
     hosts = ["a.test", "b.test"]
     results = await asyncio.gather(

@@ -69,17 +69,18 @@ async def test_its_redirects_and_retries_are_its_own(site: Site, go: Crawl) -> N
     assert texts["4"] == "came back"
 
 
-async def test_what_it_raises_can_be_caught_and_else_fails_the_page(site: Site, go: Crawl) -> None:
-    class Careful(Details):
-        async def parse(self, response: Response) -> Any:
-            if response.url.endswith("/1"):
-                await self.fetch("http://a.test/gone")
-            try:
-                await self.fetch("http://a.test/gone")
-            except StatusError as error:
-                return {"status": error.status}
-            return None
+class Careful(Details):
+    async def parse(self, response: Response) -> Any:
+        if response.url.endswith("/1"):
+            await self.fetch("http://a.test/gone")
+        try:
+            await self.fetch("http://a.test/gone")
+        except StatusError as error:
+            return {"status": error.status}
+        return None
 
+
+async def test_what_it_raises_can_be_caught_and_else_fails_the_page(site: Site, go: Crawl) -> None:
     site.page("/page/*", "page")
     result = await go(Careful(), robots=False)
     assert result.items == [{"status": 404}] * 11
@@ -87,19 +88,20 @@ async def test_what_it_raises_can_be_caught_and_else_fails_the_page(site: Site, 
     assert (cause.reason, cause.detail, cause.url) == (Reason.STATUS, "404", "http://a.test/page/1")
 
 
+class Free(Details):
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield "http://a.test/page/0"
+
+    async def parse(self, response: Response) -> Any:
+        again = await self.fetch(response.url)
+        elsewhere = await self.fetch("http://elsewhere.test/x")
+        try:
+            await self.fetch("http://elsewhere.test/private")
+        except FetchError as error:
+            return {"again": again.status, "elsewhere": elsewhere.status, "private": error.reason.value}
+
+
 async def test_it_obeys_robots_and_ignores_scope_and_seen(site: Site, go: Crawl) -> None:
-    class Free(Details):
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield "http://a.test/page/0"
-
-        async def parse(self, response: Response) -> Any:
-            again = await self.fetch(response.url)
-            elsewhere = await self.fetch("http://elsewhere.test/x")
-            try:
-                await self.fetch("http://elsewhere.test/private")
-            except FetchError as error:
-                return {"again": again.status, "elsewhere": elsewhere.status, "private": error.reason.value}
-
     site.robots("User-agent: *\nDisallow: /private", host="elsewhere.test")
     site.page("*", "x")
     result = await go(Free())
@@ -107,34 +109,36 @@ async def test_it_obeys_robots_and_ignores_scope_and_seen(site: Site, go: Crawl)
     assert not site.hits_of("elsewhere.test", "/private")
 
 
+class Slow(Details):
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield "http://a.test/page/0"
+
+    async def parse(self, response: Response) -> Any:
+        for _ in range(3):
+            await self.fetch(Request("http://a.test/slow", again=True))
+        await asyncio.sleep(0.1)
+        return {"done": True}
+
+
 async def test_the_callbacks_time_stands_still_while_it_waits(site: Site, go: Crawl) -> None:
-    class Slow(Details):
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield "http://a.test/page/0"
-
-        async def parse(self, response: Response) -> Any:
-            for _ in range(3):
-                await self.fetch(Request("http://a.test/slow", again=True))
-            await asyncio.sleep(0.1)
-            return {"done": True}
-
     site.page("/slow", "x", delay=0.3)
     site.page("*", "x")
     result = await go(Slow(), callback_timeout=0.4)
     assert result.items == [{"done": True}]
 
 
+class Once(Details):
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield "http://a.test/page/0"
+
+    async def parse(self, response: Response) -> Any:
+        await self.fetch("http://b.test/detail")
+        return {"done": True}
+
+
 async def test_a_host_that_rests_longer_than_a_callback_may_take_turns_the_page_into_a_retry(
     site: Site, go: Crawl
 ) -> None:
-    class Once(Details):
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield "http://a.test/page/0"
-
-        async def parse(self, response: Response) -> Any:
-            await self.fetch("http://b.test/detail")
-            return {"done": True}
-
     site.page("/page/0", "x")
     site.page("/detail", times=[Answer(503, headers={"Retry-After": "1"}), Answer(body="x")])
     result = await go(Once(), callback_timeout=0.3)
@@ -143,22 +147,24 @@ async def test_a_host_that_rests_longer_than_a_callback_may_take_turns_the_page_
     assert len(site.hits_of("a.test", "/page/0")) == 2
 
 
+class Twice(Details):
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield "http://a.test/page/0"
+
+    async def parse(self, response: Response) -> AsyncIterator[Any]:
+        yield {"before": 1}
+        await self.fetch("http://b.test/detail")
+        yield {"after": 1}
+
+
 async def test_items_of_a_page_whose_fetch_fails_are_not_kept_twice(site: Site, go: Crawl) -> None:
-    class Twice(Details):
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield "http://a.test/page/0"
-
-        async def parse(self, response: Response) -> AsyncIterator[Any]:
-            yield {"before": 1}
-            await self.fetch("http://b.test/detail")
-            yield {"after": 1}
-
     site.page("/page/0", "x")
     site.page("/detail", times=[Answer(503, headers={"Retry-After": "1"}), Answer(body="x")])
     result = await go(Twice(), callback_timeout=0.3)
     assert result.items == [{"before": 1}, {"after": 1}]
 
 
+@pytest.mark.alone(reason="one page waits for what another has left in memory")
 async def test_a_fetch_that_its_callback_left_behind_ends_well(site: Site, go: Crawl) -> None:
     left: list[asyncio.Task[Response]] = []
 
@@ -181,21 +187,22 @@ async def test_a_fetch_that_its_callback_left_behind_ends_well(site: Site, go: C
     assert result.items == [{"left": "came"}]
 
 
+class Tokens(Spider):
+    name = "tokens"
+    start_urls = ("http://a.test/", "http://a.test/2")
+
+    async def prepare(self, request: Request) -> Request:
+        if request.url.endswith("/token"):
+            return request
+        token = (await self.fetch("http://a.test/token")).text
+        return request.replace(headers=(("X-Token", token),))
+
+    def parse(self, response: Response) -> Any:
+        return {"url": response.url}
+
+
 @pytest.mark.parametrize("concurrency", [1, 8])
 async def test_prepare_may_fetch_from_the_very_host(site: Site, go: Crawl, concurrency: int) -> None:
-    class Tokens(Spider):
-        name = "tokens"
-        start_urls = ("http://a.test/", "http://a.test/2")
-
-        async def prepare(self, request: Request) -> Request:
-            if request.url.endswith("/token"):
-                return request
-            token = (await self.fetch("http://a.test/token")).text
-            return request.replace(headers=(("X-Token", token),))
-
-        def parse(self, response: Response) -> Any:
-            return {"url": response.url}
-
     site.page("*", "")
     site.page("/token", "sesame")
     result = await asyncio.wait_for(go(Tokens(), concurrency=concurrency, per_host=1, delay=0.05), 5)
@@ -205,14 +212,15 @@ async def test_prepare_may_fetch_from_the_very_host(site: Site, go: Crawl, concu
     assert parallel(site.hits) == 1
 
 
+class Hangs(Spider):
+    name = "hangs"
+    start_urls = ("http://a.test/",)
+
+    async def prepare(self, request: Request) -> Request:
+        await asyncio.sleep(60)
+        return request
+
+
 async def test_a_prepare_that_hangs_costs_its_page(site: Site, go: Crawl) -> None:
-    class Hangs(Spider):
-        name = "hangs"
-        start_urls = ("http://a.test/",)
-
-        async def prepare(self, request: Request) -> Request:
-            await asyncio.sleep(60)
-            return request
-
     result = await asyncio.wait_for(go(Hangs(), callback_timeout=0.1), 5)
     assert result.report.stats.failed == 1

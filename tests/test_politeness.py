@@ -15,6 +15,8 @@ from scraper.testing.hits import Hit, parallel, spacing
 from scraper.testing.process import SiteProcess
 from scraper.testing.resolve import Loopback
 
+from .conftest import QUICK
+
 pytestmark = pytest.mark.timed
 HOSTS = 10
 PAGES = 14
@@ -63,6 +65,7 @@ def polite_site() -> Any:
 
 async def test_no_hit_is_too_early_none_too_many_and_none_during_a_rest(polite_site: Any) -> None:
     settings = {
+        "processes": QUICK["processes"],
         "concurrency": 32,
         "allow_private": True,
         "scope": "any",
@@ -91,6 +94,19 @@ def during_rest(hits: list[Hit]) -> list[Hit]:
     return [hit for hit in hits if asked.end + 0.02 < hit.start < asked.end + REST - JITTER]
 
 
+class Trees(Visitor):
+    """Follows every link."""
+
+    hosts: list[str]
+
+    async def start(self) -> AsyncIterator[Request | str]:
+        for host in self.hosts:
+            yield f"http://{host}/"
+
+    def parse(self, response: Response) -> Any:
+        yield response.follow_all(css="a[href]")
+
+
 async def test_at_random_settings_nothing_is_too_early_or_too_many() -> None:
     seed = random.randrange(10**6)
     dice = random.Random(seed)
@@ -100,16 +116,9 @@ async def test_at_random_settings_nothing_is_too_early_or_too_many() -> None:
     with SiteProcess() as site:
         truth = {host: site.tree(pages=dice.randint(5, 25), fanout=3, host=host) for host in hosts}
 
-        class Trees(Visitor):
-            async def start(self) -> AsyncIterator[Request | str]:
-                for host in hosts:
-                    yield f"http://{host}/"
-
-            def parse(self, response: Response) -> Any:
-                yield response.follow_all(css="a[href]")
-
         settings = {"concurrency": dice.choice([1, 7, 64]), "allow_private": True, "hosts": hosts}
-        await crawl(Trees(), settings=settings, resolver=Loopback(site.port))
+        settings["processes"] = QUICK["processes"]
+        await crawl(Trees(hosts=[*hosts]), settings=settings, resolver=Loopback(site.port))
         for host, rule in hosts.items():
             hits = site.hits_of(host)
             assert {hit.target for hit in hits} == truth[host] | {"/robots.txt"}, f"seed {seed}"

@@ -71,10 +71,11 @@ async def test_a_crawl_in_a_running_loop_gives_its_items_and_leaves_nothing(site
     assert others() == before
 
 
-async def test_settings_come_from_the_defaults_the_spider_and_the_call(site: Site) -> None:
-    class Own(Walk):
-        settings = {"retries": 7, "max_depth": 1, "user_agent": "own/1"}
+class Own(Walk):
+    settings = {"retries": 7, "max_depth": 1, "user_agent": "own/1"}
 
+
+async def test_settings_come_from_the_defaults_the_spider_and_the_call(site: Site) -> None:
     site.tree(pages=30)
     result = await crawl(Own(), **on(site, user_agent="call/1"))
     assert len(result.items) < 30
@@ -115,6 +116,7 @@ async def test_one_spider_object_is_crawled_once_at_a_time(site: Site) -> None:
     assert len((await crawl(spider, **on(site))).items) == 5
 
 
+@pytest.mark.alone(reason="the other crawl is on the site of the test")
 async def test_a_crawl_may_be_started_by_a_callback_of_another(site: Site) -> None:
     class Outer(Walk):
         async def parse(self, response: Response) -> Any:
@@ -163,13 +165,14 @@ async def test_one_output_may_be_given_as_it_is(site: Site, tmp_path: Path) -> N
         assert len(lines(path)) == 2
 
 
-async def test_a_run_folder_holds_everything_of_the_run(site: Site, tmp_path: Path) -> None:
-    class Odd(Walk):
-        def parse(self, response: Response) -> Any:
-            yield {"bad": object()}
-            self.logger.info("read it")
-            yield from super().parse(response)
+class Odd(Walk):
+    def parse(self, response: Response) -> Any:
+        yield {"bad": object()}
+        self.logger.info("read it")
+        yield from super().parse(response)
 
+
+async def test_a_run_folder_holds_everything_of_the_run(site: Site, tmp_path: Path) -> None:
     site.tree(pages=3)
     result = await crawl(Odd(key="s3cret"), folder=tmp_path, **on(site, auth="me:s3cret"))
     assert result.items == []
@@ -293,11 +296,12 @@ async def test_a_stream_refuses_the_same_at_its_first_step(site: Site) -> None:
     assert site.hits == []
 
 
-async def test_a_seed_that_is_no_url_is_told_before_anything_is_sent(site: Site, tmp_path: Path) -> None:
-    class Bad(Walk):
-        async def start(self) -> AsyncIterator[str]:
-            yield "a.test"
+class Bad(Walk):
+    async def start(self) -> AsyncIterator[str]:
+        yield "a.test"
 
+
+async def test_a_seed_that_is_no_url_is_told_before_anything_is_sent(site: Site, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"start\(\) gave no URL: bad_url: 'a.test'"):
         await crawl(Bad(), folder=tmp_path / "runs", output=tmp_path / "x.jsonl", **on(site))
     assert (site.hits, files(tmp_path)) == ([], [])
@@ -336,6 +340,7 @@ async def test_a_bug_of_the_engine_comes_out_as_it_is(site: Site, tmp_path: Path
     assert json.loads((kept / "run.json").read_text())["state"] == "interrupted"
 
 
+@pytest.mark.alone(reason="its callback looks at this process")
 def test_the_root_logger_and_the_signals_stay_as_they_are(tmp_path: Path) -> None:
     root, own = logging.getLogger(), logging.getLogger("scraper")
 
@@ -440,12 +445,13 @@ async def test_an_error_in_the_loop_over_a_stream_is_the_callers(site: Site) -> 
     assert others() == before
 
 
-async def test_a_slow_reader_holds_the_crawl_back(site: Site) -> None:
-    class Many(Walk):
-        def parse(self, response: Response) -> Any:
-            yield [{"n": n} for n in range(6_000)]
-            yield response.follow_all(css="a[href]")
+class Many(Walk):
+    def parse(self, response: Response) -> Any:
+        yield [{"n": n} for n in range(6_000)]
+        yield response.follow_all(css="a[href]")
 
+
+async def test_a_slow_reader_holds_the_crawl_back(site: Site) -> None:
     site.endless("/")
     settings = on(site, commit_every=0.01, traps=False, concurrency=1, robots=False)
     async with contextlib.aclosing(stream(Many(), **settings)) as items:
@@ -465,6 +471,7 @@ async def test_streams_run_side_by_side(site: Site) -> None:
     assert tuple(both) == ({"a.test"}, {"b.test"})
 
 
+@pytest.mark.alone(reason="its callback meddles with files of the test")
 async def test_a_journal_that_cannot_be_read_ends_the_run_with_its_own_error(site: Site, tmp_path: Path) -> None:
     class Loses(Walk):
         def parse(self, response: Response) -> Any:

@@ -173,13 +173,16 @@ class Started:
         return answer
 
 
-async def posted(site: Site, root: Path, request: Request, **settings: Any) -> dict[str, Any]:
-    class One(Posts):
-        async def start(self) -> AsyncIterator[Request | str]:
-            yield request
+class One(Posts):
+    url: str
 
+    async def start(self) -> AsyncIterator[Request | str]:
+        yield Request(self.url, json={})
+
+
+async def posted(site: Site, root: Path, url: str, **settings: Any) -> dict[str, Any]:
     given = {**STEADY, "robots": False, **settings}
-    result = await crawl(One(), settings=given, folder=root, resolver=Loopback(site.port))
+    result = await crawl(One(url=url), settings=given, folder=root, resolver=Loopback(site.port))
     return result.report.as_data()
 
 
@@ -188,7 +191,7 @@ async def test_where_a_post_is_redirected_to(site: Site, tmp_path: Path, status:
     said = Started(site, tmp_path)
     site.answer("/order", lambda visit: said(visit, Answer(status, headers={"Location": "/thanks"})))
     site.answer("/thanks", lambda visit: said(visit, Answer(200, "thanks")))
-    data = await posted(site, tmp_path, Request("http://a.test/order", json={}), max_pages=1)
+    data = await posted(site, tmp_path, "http://a.test/order", max_pages=1)
     assert said.said[0] == ("POST", "/order", [1])
     method, path, rows = said.said[1]
     assert (method, path) == (then, "/thanks")
@@ -219,8 +222,7 @@ async def test_a_post_that_was_redirected_and_sent_again_is_unknown_as_its_targe
 async def test_a_post_that_was_refused_a_connection_waits_as_one_that_was_not_sent(
     site: Site, tmp_path: Path
 ) -> None:
-    request = Request("http://nx.test/order", json={})
-    data = await posted(site, tmp_path, request, backoff=30.0, max_backoff=30.0, max_wait=0.0)
+    data = await posted(site, tmp_path, "http://nx.test/order", backoff=30.0, max_backoff=30.0, max_wait=0.0)
     with closing(sqlite3.connect(state(tmp_path))) as base:
         rows = base.execute("SELECT started, tries, counted FROM queue").fetchall()
     assert (data["why"], rows) == ("waiting", [(0, 1, 1)])
@@ -228,7 +230,7 @@ async def test_a_post_that_was_refused_a_connection_waits_as_one_that_was_not_se
 
 async def test_a_post_that_got_429_is_not_sent_again(site: Site, tmp_path: Path) -> None:
     site.page("/order", "", status=429, headers={"Retry-After": "1"})
-    data = await posted(site, tmp_path, Request("http://a.test/order", json={}))
+    data = await posted(site, tmp_path, "http://a.test/order")
     assert posts(site) == ["/order"]
     assert data["reasons"] == {f"failed:{Reason.STATUS}": 1}
 

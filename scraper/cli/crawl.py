@@ -36,6 +36,7 @@ class Order(msgspec.Struct, frozen=True):
     append: bool = False
     arguments: Sequence[str] = ()
     pairs: Sequence[str] = ()
+    processes: int | None = None
     fresh: bool = False
     resume: str | None = None
     own: bool = True  # a run that is named goes on with the settings it was begun with
@@ -68,6 +69,12 @@ class Plan(msgspec.Struct, frozen=True):
 @options.append
 @options.arguments
 @options.settings
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Fetch, parse and run callbacks in N processes; short for -s processes=N. 1: only the crawl's own.",
+)
 @click.option("--fresh", is_flag=True, help="Start anew, whatever was begun before.")
 @click.option("--resume", metavar="RUN", help="Go on with this unfinished run, old or changed as it may be.")
 @options.folder
@@ -97,7 +104,8 @@ def prepared(order: Order) -> Plan:
         check_spider(goal[1], kind.name)
     spider = _made(kind, order.arguments, goal[1] if goal else None)
     own = kept_settings(goal[1], kind) if goal and order.own else {}
-    settings = settings_of(kind, order.pairs, log_level=order.log_level, own=own)
+    chosen = [f"processes={order.processes}"] if order.processes is not None else []
+    settings = settings_of(kind, [*order.pairs, *chosen], log_level=order.log_level, own=own)
     _check_start(spider)
     check_outputs(order.outputs, spider.name, append=order.append)
     _check_root(root, spider.name)

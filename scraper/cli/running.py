@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from ..crawl import Crawl
 from ..outputs.registry import STDOUT
 from ..resume import begin, opened
 from ..run import Report, Run
+from ..runner import collect_less, runner
 from .crawl import Plan
 from .progress import Progress
 from .project import shown
@@ -39,7 +39,7 @@ def execute(plan: Plan) -> int:
         during.callback(terminal.clear)
         during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet))
         during.enter_context(_prints(terminal, items=STDOUT in plan.outputs))
-        loop = during.enter_context(_runner())
+        loop = during.enter_context(runner())
         report = loop.run(_crawl(run, terminal, quiet=plan.quiet))
     if not plan.quiet or report.exit_code:
         told = Told.of(report.as_data())
@@ -76,15 +76,6 @@ async def _crawl(run: Run, terminal: Terminal, *, quiet: bool) -> Report:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking
-
-
-def collect_less() -> None:
-    """Spare the garbage collector what it finds nothing in: what is loaded, and the many nodes of each page.
-
-    Reference counts free them; measured, the collections of the default cost 6 % of a crawl.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 class Interrupts:
@@ -130,15 +121,6 @@ class Interrupts:
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-
-
-def _runner() -> asyncio.Runner:
-    """On uvloop when it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.Runner()
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -68,16 +67,15 @@ class TerminalLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, and the trace of its exception."""
-        from ..logs import clean
+        from ..logs import clean, traced
 
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f"{record.levelname.lower()} " if record.levelno != logging.INFO else ""
         name = record.name.removeprefix("scraper.spider.")
         source = f"{name}: " if name != record.name else ""
         self._terminal.line(f"{at} {level}{source}{clean(record.getMessage())}")
-        if record.exc_info and record.exc_info[1] is not None:
-            for part in "".join(traceback.format_exception(record.exc_info[1])).splitlines():
-                self._terminal.line(clean(part))
+        for part in traced(record).splitlines():
+            self._terminal.line(clean(part))
 
 
 @contextmanager

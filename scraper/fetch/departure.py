@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -9,8 +10,11 @@ from typing import Protocol
 class Departure(Protocol):
     """The permit of one send, as a transport sees it."""
 
-    def depart(self, *, reused: bool = False) -> None:
-        """The connection is ready, the headers are about to be written. Raises NotNow to call it off."""
+    def depart(self, *, reused: bool = False) -> Awaitable[None] | None:
+        """The connection is ready, the headers are about to be written. Raises NotNow to call it off.
+
+        What it gives, if anything, is to be awaited before they are: the gate is in another process.
+        """
 
     def sent(self) -> None:
         """The headers have been written."""

@@ -83,7 +83,7 @@ class Http:
             exchange.wire = wire
             self._watch.add(exchange)
             try:
-                self._send(request, target, lines, place, exchange, wire)
+                await self._send(request, target, lines, place, exchange, wire)
                 response = await self._answer(request, wire)
             except NotNow:
                 self._pool.give(place, connection, wire)
@@ -107,7 +107,7 @@ class Http:
             deadline.move(exchange.until if exchange.until < inf else None)
             return await self._pool.dial(place)
 
-    def _send(
+    async def _send(
         self, request: Request, target: bytes, lines: bytes, place: Place, exchange: Exchange, wire: Wire
     ) -> None:
         """Depart, or raise NotNow before a byte is written."""
@@ -119,7 +119,9 @@ class Http:
                 body, later = b"", body
         departure = DEPARTURE.get()
         exchange.reused = wire.used
-        departure.depart(reused=wire.used)
+        word = departure.depart(reused=wire.used)
+        if word is not None:
+            await word  # `ask` sees whether the server has closed the connection meanwhile
         exchange.departed = True
         head = b"%b%b%b\r\n%b" % (target, lines, place.proxied, body or b"")
         wire.ask(head, later, exchange, head=request.method == "HEAD")

@@ -16,7 +16,7 @@ admission, and only while it has work and a free place. Times are monotonic seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..settings import HostRules
 from ..url import origin
 from .agenda import Agenda
 from .host import Host, Permit, Proof, Waiter
-from .known import Known, Others
+from .known import Known
 from .lanes import COUNTED, rank
 from .limits import Limits
 from .robots import Robots
@@ -37,6 +37,10 @@ Refusal = tuple[Request, Reason]
 MARGIN = 0.002
 NEW_CONNECTION = 0.010
 PLAIN = rank(raw(url=""))  # of a new request without a priority: plus its depth
+
+
+def _nobody() -> None:
+    """No other process sends."""
 
 
 class Gate:
@@ -56,6 +60,7 @@ class Gate:
         self._urgent = Agenda()  # hosts that a task waits for
         self._number = 0
         self._last = False  # the last place under `max_pages` is taken
+        self.called_off: Callable[[], None] = _nobody  # told when what was `granted` is to be asked about again
 
     # -- what comes in ------------------------------------------------------------------------------
 
@@ -205,21 +210,22 @@ class Gate:
         state = permit.host
         if permit.departed or permit.released or state.next_at > now or state.rest_until > now:
             return False
-        permit.departed = True
         permit.reused = reused
+        self.departed(permit, now, state.out)
+        return True
+
+    def granted(self, permit: Permit) -> bool:
+        """Whether a permit holds, without asking again, until `called_off`: its host is not paced."""
+        return not permit.host.delay and not permit.host.trial
+
+    def departed(self, permit: Permit, now: float, parallel: int) -> None:
+        """A permit was used, when so many requests to its host were out."""
+        permit.departed = True
+        state = permit.host
         if not state.changed:
             self.known.note(state)
-        proof, last = state.proof, state.last_departure
-        proof.departures += 1
-        if state.out > proof.most_parallel:
-            proof.most_parallel = state.out
-        if last is not None:
-            gap = now - last
-            if proof.least_gap is None or gap < proof.least_gap:
-                proof.least_gap = gap
-            proof.early += gap < state.delay
-        self._space(state, now, reused)
-        return True
+        state.left(now, parallel)
+        self._space(state, now, permit.reused)
 
     def sent(self, permit: Permit, now: float) -> None:
         """The headers have been written: the delay runs from here, and only now may the next be admitted."""
@@ -247,7 +253,8 @@ class Gate:
             self._schedule(state, now)
 
     def _space(self, state: Host, now: float, reused: bool) -> None:
-        state.last_departure = now
+        if state.last_departure is None or now > state.last_departure:
+            state.last_departure = now
         if state.delay:
             at = now + state.delay + (MARGIN if reused else NEW_CONNECTION)
             if at > state.next_at:
@@ -255,12 +262,8 @@ class Gate:
 
     def rest(self, state: Host, seconds: float, now: float) -> float:
         """Leave a host alone; gives the time until when (a rest is never shortened)."""
-        until = now + seconds
-        if until > state.rest_until:
-            state.proof.rests += state.rest_until <= now
-            state.proof.rested += until - max(now, state.rest_until)
-            state.rest_until = until
-        state.tried = False
+        state.rests(now + seconds, now)
+        self.called_off()
         self.known.note(state)
         self._schedule(state, now)
         return state.rest_until
@@ -329,6 +332,7 @@ class Gate:
         delay = rules.crawl_delay if rules is not None and state.robots else None
         if delay is not None and delay > state.delay:
             state.delay = state.asked = state.proof.delay = delay
+            self.called_off()
             state.proof.least_gap = None  # the gaps before were under another promise
             since = self.known.opened if state.last_departure is None else state.last_departure
             if since is not None:
@@ -394,8 +398,3 @@ class Gate:
     def proofs(self) -> dict[str, Proof]:
         """What every host that was contacted has seen of us; the least contacted of very many in one."""
         return self.known.proofs()
-
-    @property
-    def others(self) -> Others:
-        """The hosts whose proofs were summed."""
-        return self.known.others

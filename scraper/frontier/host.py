@@ -141,6 +141,26 @@ class Host:
         self.well = not (self.silent or self.trial or self.failures or self.strikes or self.trips)
         self.places = 1 if self.silent or self.trial else self.per_host
 
+    def left(self, now: float, parallel: int) -> None:
+        """A request went out to it, when so many were."""
+        proof, last = self.proof, self.last_departure
+        proof.departures += 1
+        if parallel > proof.most_parallel:
+            proof.most_parallel = parallel
+        if last is not None:
+            gap = abs(now - last)  # of several processes one may tell later
+            if proof.least_gap is None or gap < proof.least_gap:
+                proof.least_gap = gap
+            proof.early += gap < self.delay
+
+    def rests(self, until: float, now: float) -> None:
+        """It is left alone until then, or longer."""
+        if until > self.rest_until:
+            self.proof.rests += self.rest_until <= now
+            self.proof.rested += until - max(now, self.rest_until)
+            self.rest_until = until
+        self.tried = False
+
     def free(self) -> bool:
         """Whether one more may be admitted, time apart."""
         return self.out < self.places and (self.boarding == 0 or self.delay == 0)

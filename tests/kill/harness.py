@@ -135,10 +135,16 @@ class Ordeal:
 
     def finish(
         self, chance: random.Random, deaths: Deaths, *, sign: int = signal.SIGKILL, most: int = 500,
-        between: Callable[[], None] | None = None,
+        between: Callable[[], None] | None = None, numbers: Sequence[int] = (),
     ) -> None:  # fmt: skip
-        """Start and kill it until it ends by itself; `between` happens after each kill."""
+        """Start and kill it until it ends by itself; `between` happens after each kill.
+
+        `numbers` of processes are used in turn.
+        """
+        own = self.more
         while True:
+            if numbers:
+                self.more = (*own, "--processes", str(numbers[len(self.ends) % len(numbers)]))
             end = self.once(deaths(chance) if self.kills < most else None, sign)
             if end.code == 0:
                 return

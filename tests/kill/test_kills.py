@@ -59,6 +59,27 @@ def test_interrupted_in_good_order_it_is_as_exact(
     assert ordeal.faults() == []
 
 
+@pytest.mark.timeout(0)
+def test_with_worker_processes_it_is_as_exact(
+    trial: TrialProcess, tmp_path: Path, chance: random.Random, request: pytest.FixtureRequest
+) -> None:
+    left, number = max(FEW, request.config.getoption("--kills", KILLS) // 5), 0
+    while left > 0:
+        trial.forget()
+        number += 1
+        ordeal = Ordeal(trial, tmp_path / f"work{number}")
+        ordeal.finish(chance, lambda chance: later(spread(chance)), most=left, numbers=(2, 3, 1))
+        print(ordeal.told(), flush=True)
+        assert ordeal.faults() == []
+        assert len(ordeal.runs()) == 1
+        left -= ordeal.kills
+
+
+def later(death: Death) -> Death:
+    """Workers take a moment to begin."""
+    return death._replace(seconds=2 * death.seconds)
+
+
 @pytest.mark.parametrize("setting", ["max_items", "max_pages"])
 def test_a_limit_is_exact_across_kills(
     trial: TrialProcess, tmp_path: Path, chance: random.Random, setting: str
