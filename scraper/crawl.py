@@ -330,7 +330,7 @@ class Crawl:
         except FetchError as error:
             return await self._failed(request, error)
         if many(outcome.links):
-            outcome.sifted = await self.intake.slowly(request, outcome.links)
+            outcome.sifted = await self.intake.sieve.slowly(request, outcome.links)
         return self.judge.read(outcome, response)
 
     async def _read(self, response: Response) -> Outcome:
@@ -380,7 +380,7 @@ class Crawl:
             outcome.cut_to(kept)
         added: list[Request] = []
         marks: list[int] = []
-        if outcome.links:
+        if outcome.links or outcome.sifted:
             sifted = outcome.sifted or self.intake.sieve.sift(request, outcome.links)
             added, marks = self.intake.take(request, sifted)
         if outcome.target is not None:

@@ -154,7 +154,10 @@ class Judge:
         request = outcome.request
         most = self._settings.retries if request.retries is None else request.retries
         if request.tries >= most:
-            return failed(request, Reason.ASKED, outcome.detail, links=outcome.links, status=outcome.status)
+            return failed(
+                request, Reason.ASKED, outcome.detail, links=outcome.links, sifted=outcome.sifted,
+                status=outcome.status,
+            )  # fmt: skip
         wait = outcome.at
         if wait < 0:
             wait = backoff(request.tries + 1, self._settings.backoff, self._settings.max_backoff, self._random())

@@ -6,7 +6,6 @@ set is asked. In one process the second follows upon the first; a sieve of anoth
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
@@ -49,13 +48,6 @@ class Intake:
     def links(self, page: Request, links: Iterable[Request | Follow]) -> list[Request]:
         """Requests for what a page led to, each once and none that is known. The caller queues them all."""
         return self.take(page, self.sieve.sift(page, links))[0]
-
-    async def slowly(self, page: Request, links: Iterable[Request | Follow]) -> Sifted:
-        """The first phase of it for many links: in steps, between which others have their turn."""
-        sifted = Sifted()
-        for _ in self.sieve.steps(page, links, sifted):
-            await asyncio.sleep(0)
-        return sifted
 
     def take(self, page: Request, sifted: Sifted) -> tuple[list[Request], list[int]]:
         """Requests for those candidates that are new, and their fingerprints. The caller queues them all.

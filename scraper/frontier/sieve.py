@@ -9,6 +9,7 @@ its candidates were taken hides them from no other.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
@@ -144,6 +145,13 @@ class Sieve:
         sifted = Sifted()
         for _ in self.steps(page, links, sifted):
             pass
+        return sifted
+
+    async def slowly(self, page: Request, links: Iterable[Request | Follow]) -> Sifted:
+        """The same for many links: in steps, between which others have their turn."""
+        sifted = Sifted()
+        for _ in self.steps(page, links, sifted):
+            await asyncio.sleep(0)
         return sifted
 
     def steps(self, page: Request, links: Iterable[Request | Follow], sifted: Sifted) -> Iterator[None]:

@@ -15,21 +15,24 @@ from ..errors import FetchError, NotNow, OutputError, Retry, StatusError
 from ..fetch.cookies import Jar, Jars
 from ..fetch.departure import DEPARTURE
 from ..fetch.stack import Fetch
+from ..frontier.scope import Scope
+from ..frontier.sieve import Sieve
 from ..judge import readable
 from ..outcome import Outcome
 from ..page import OPEN_PAGE, Pages
 from ..reading import Reading
 from ..reasons import Reason
 from ..request import Request
-from ..response import Follow, Response
+from ..response import Response
 from ..settings import Settings
 from ..spider import Spider
 from ..stats import Stats
 from ..url import origin
 from . import messages
-from .messages import Answer, Ask, Broken, Done, Drop, Fault, Fetched, Head, Items, Job, Many, Refused, Sent
+from .messages import Answer, Ask, Broken, Done, Drop, Fault, Fetched, Head, Items, Job, Refused, Sent
 from .wire import Wire
 
+MOST_TOLD = 200_000  # marks; 16 MB
 CRASHED = 70  # exit code of a bug (sysexits.h, EX_SOFTWARE)
 
 
@@ -96,7 +99,7 @@ class Hand:
 
     def __init__(
         self, wire: Wire, board: Shared, spider: Spider, settings: Settings, fetch: Fetch, pages: Pages,
-        reading: Reading, stats: Stats,
+        reading: Reading, stats: Stats, scope: Scope,
     ) -> None:  # fmt: skip
         self.wire = wire
         self.board = board
@@ -113,6 +116,8 @@ class Hand:
         self._errands: dict[int, tuple[Context, set[asyncio.Task[None]]]] = {}  # whose they are, and their sends
         self._heads: dict[int, Head] = {}  # not said yet: perhaps the outcome follows within this turn
         self._kept: dict[int, Response] = {}  # answers for errands
+        self._told: set[int] = set()  # marks of links that the crawl was told of
+        self._sieve = Sieve(scope, settings, self._told)
         wire.before.append(self._say_heads)
 
     # -- what the crawl says ------------------------------------------------------------------------
@@ -204,14 +209,19 @@ class Hand:
                 await self.wire.drain()
             page_items.close()
             page_items = []
+        sifted = await self._sieve.slowly(job.request, outcome.links) if outcome.links else None
         fetches, self._stats.own_fetches = self._stats.own_fetches, 0
         self.wire.send(
             Done(
                 job.job, outcome.end, self._heads.pop(job.job, None), outcome.reason, outcome.detail,
-                [*_many(outcome)], page_items, [*outcome.rejected], outcome.at, outcome.where, outcome.trace,
+                sifted, page_items, [*outcome.rejected], outcome.at, outcome.where, outcome.trace,
                 outcome.stop, fetches,
             )
         )  # fmt: skip
+        if sifted is not None:
+            if len(self._told) > MOST_TOLD:
+                self._told.clear()  # the crawl knows them all the same
+            self._told.update(sifted.marks)
 
     async def _prepared(self, sending: Sending) -> Request:
         """The request as the spider's `prepare` wants it sent; the crawl hears of what that changes for it."""
@@ -302,11 +312,3 @@ def _telling(response: Response, *, whole: bool) -> Iterator[tuple[str, str]]:
     for name, value in response.headers.raw:
         if whole or name.lower() == "set-cookie":
             yield name, value
-
-
-def _many(outcome: Outcome) -> Iterator[Many]:
-    for link in outcome.links:
-        if isinstance(link, Follow):
-            yield Many(link.template, link.hrefs, link.base, link.refused)
-        else:
-            yield Many(link)

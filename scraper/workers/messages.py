@@ -6,15 +6,14 @@ monotonic clock, which the processes of a machine share; sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from ..frontier.sieve import Sifted
 from ..outcome import End
 from ..reasons import Reason
 from ..request import Request
-from ..response import Follow
 
 Fields = list[tuple[str, str]]
 
@@ -154,21 +153,6 @@ class Items(Message, tag=17):
     lines: list[bytes]
 
 
-class Many(msgspec.Struct, array_like=True):
-    """Links of a page: those of a `Follow`, or one request (without `hrefs`)."""
-
-    template: Request
-    hrefs: list[str] | None = None
-    base: str = ""
-    refused: int = 0
-
-
-def links(many: Iterable[Many]) -> Iterator[Request | Follow]:
-    """What a page has yielded."""
-    for each in many:
-        yield each.template if each.hrefs is None else Follow(each.hrefs, each.base, each.template, each.refused)
-
-
 class Done(Message, tag=18):
     """What became of a page: an outcome, as data; `head` when it was not told before."""
 
@@ -177,7 +161,7 @@ class Done(Message, tag=18):
     head: Head | None = None
     reason: Reason = Reason.OK
     detail: str = ""
-    links: list[Many] = []
+    links: Sifted | None = None
     items: list[bytes] = []
     rejected: list[bytes] = []
     at: float = 0.0

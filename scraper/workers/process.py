@@ -29,6 +29,7 @@ from ..errors import UsageError
 from ..fetch.guard import Guard
 from ..fetch.http import Http
 from ..fetch.stack import build
+from ..frontier.scope import Scope
 from ..logs import clean
 from ..page import OPEN_PAGE, Pages
 from ..reading import Reading
@@ -106,7 +107,8 @@ class Worker:
         reading = Reading(settings, lambda token: board.note(token, 1))
         resolver = Resolver() if begin.resolves else None
         async with Http(rules, guard, resolver) as http:
-            hand = Hand(wire, board, spider, settings, build(http, rules, Given(), Clock()), pages, reading, stats)
+            fetch, scope = build(http, rules, Given(), Clock()), Scope.of(settings, spider.allowed_domains)
+            hand = Hand(wire, board, spider, settings, fetch, pages, reading, stats, scope)
             if resolver is not None:
                 resolver.ask = hand.ask
             spider._line = hand

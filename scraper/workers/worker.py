@@ -46,7 +46,6 @@ from .messages import (
     Print,
     Refused,
     Sent,
-    links,
 )  # fmt: skip
 from .wire import Wire
 
@@ -183,7 +182,7 @@ class Worker:
         if items:
             _extend(items, done.items)
         return Outcome(
-            request=job.request, end=done.end, reason=done.reason, detail=done.detail, links=[*links(done.links)],
+            request=job.request, end=done.end, reason=done.reason, detail=done.detail, sifted=done.links,
             items=items or done.items, rejected=done.rejected, at=done.at, where=done.where, trace=done.trace,
             stop=done.stop, size=response.size,
         )  # fmt: skip
