@@ -10,6 +10,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,10 +20,14 @@ import pytest
 from scraper import Reason, Request, Response, ScraperError, Spider, UsageError
 from scraper.crawl import Crawl as Line
 from scraper.discover import find
+from scraper.frontier.gate import Gate
+from scraper.frontier.host import Permit
+from scraper.frontier.limits import Limits
 from scraper.outcome import End
-from scraper.program import crawl, stream
+from scraper.program import crawl, run, stream
+from scraper.request import raw
 from scraper.run import Run
-from scraper.settings import resolve
+from scraper.settings import HostRules, Settings, resolve
 from scraper.spool import SPOOL
 from scraper.testing.answers import Answer, Visit
 from scraper.testing.hits import during, parallel, spacing
@@ -93,10 +98,29 @@ def here(site: Site) -> dict[str, Any]:
     return {"resolver": Loopback(site.port)}
 
 
-async def test_pages_are_read_in_all_processes_and_never_in_the_crawls_own(site: Site, go: Crawl) -> None:
+class Meets(Walk):
+    """The first page waits for the other process."""
+
+    name = "meets"
+    folder: Path
+
+    def opened(self) -> Any:
+        (self.folder / str(os.getpid())).touch()
+
+    async def parse(self, response: Response) -> Any:
+        for _ in range(200 if response.url.endswith("/") else 0):
+            if len(os.listdir(self.folder)) < 3:  # the crawl's own is there too
+                await asyncio.sleep(0.02)
+        for each in super().parse(response):
+            yield each
+
+
+async def test_pages_are_read_in_all_processes_and_never_in_the_crawls_own(
+    site: Site, go: Crawl, tmp_path: Path
+) -> None:
     truth = site.tree(pages=80, fanout=5, delay=0.01)
     files = len(os.listdir("/proc/self/fd"))
-    result = await go(Walk(), **TWO)
+    result = await go(Meets(folder=tmp_path), **TWO)
     assert sorted(item["url"].removeprefix("http://a.test") for item in result.items) == sorted(truth)
     pids = {item["pid"] for item in result.items}
     assert len(pids) == 2
@@ -218,7 +242,7 @@ async def test_a_spider_whose_opened_raises_in_a_worker_breaks_the_crawl(site: S
 async def test_workers_that_end_at_once_each_time_end_the_crawl(
     site: Site, go: Crawl, how: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scraper.workers.pool.MOST_DEATHS", 3)
+    monkeypatch.setattr("scraper.workers.pool.MOST_DEATHS", 2)
     with pytest.raises(ScraperError, match=said):
         await go(Odd(how=how), **TWO)
     assert not site.hits_of(path="/")
@@ -346,6 +370,21 @@ async def test_no_host_sees_how_many_processes_there_are(processes: int) -> None
     assert proofs["wide.test"].most_parallel <= 3
 
 
+def test_a_permit_is_asked_about_again_when_its_host_was_sent_to_rest_before_it_reached_a_worker() -> None:
+    settings = Settings(delay=0.0, robots=False)
+    gate = Gate(HostRules(settings), Limits(settings, 0.0))
+    off: list[int] = []
+    gate.called_off = lambda: off.append(1)
+    gate.hold("a.test", [raw(url="http://a.test/1")], 0.0)
+    permit = gate.next(0.0)
+    assert isinstance(permit, Permit)
+    assert gate.granted(permit, 0.0)
+    gate.overloaded(permit.host, 5.0, 0.0)
+    assert off == [1]
+    assert not gate.granted(permit, 1.0)
+    assert not gate.depart(permit, 1.0)
+
+
 # -- what they share, and what not -------------------------------------------------------------------
 
 
@@ -390,7 +429,6 @@ async def test_a_login_is_made_once_and_shared_where_it_leaves_plain_data(
     else:
         assert len(seen) == 1
         assert len(result.items) == 21
-        assert len({item["pid"] for item in result.items}) == 2
 
 
 class Sets(Walk):
@@ -509,6 +547,30 @@ async def test_a_callback_that_holds_its_process_is_given_up_in_programs_too(sit
 # -- ends -------------------------------------------------------------------------------------------
 
 
+class Locked(Walk):
+    """Its login fails."""
+
+    name = "locked"
+
+    async def login(self) -> None:
+        raise ValueError("no key")
+
+
+async def test_workers_that_were_never_told_to_begin_keep_nobody_waiting(site: Site, go: Crawl) -> None:
+    result = await asyncio.wait_for(go(Locked(), **TWO), 8)
+    assert result.report.said[0] == "the spider broke: ValueError: no key"
+    assert site.hits == []
+
+
+def test_a_crawl_may_run_in_a_thread(tmp_path: Path) -> None:
+    """With its own event loop, as in a program with a window."""
+    with SiteProcess() as site, ThreadPoolExecutor(1) as threads:
+        site.tree(pages=20, fanout=4)
+        settings = {**QUICK, **TWO}
+        result = threads.submit(run, Walk(), settings=settings, resolver=Loopback(site.port)).result()
+        assert len(result.items) == 20
+
+
 async def test_a_stream_that_is_left_early_leaves_no_process(site: Site) -> None:
     site.endless("/deep")
     items = stream(Walk(url="http://a.test/deep"), settings={**QUICK, **TWO}, **here(site))
@@ -522,11 +584,11 @@ async def test_a_stream_that_is_left_early_leaves_no_process(site: Site) -> None
 async def test_a_crawl_that_is_ended_from_outside_leaves_no_process(site: Site, how: str) -> None:
     site.endless("/deep")
     spider = Walk(url="http://a.test/deep")
-    run = Run(spider, resolve([("", {**QUICK, **TWO})]), **here(site))
+    job = Run(spider, resolve([("", {**QUICK, **TWO})]), **here(site))
     lines: list[Line] = []
     begun = asyncio.Event()
-    run.started += [lines.append, lambda _: begun.set()]
-    task = asyncio.create_task(run.execute())
+    job.started += [lines.append, lambda _: begun.set()]
+    task = asyncio.create_task(job.execute())
     if "at once" in how:
         await asyncio.wait_for(begun.wait(), PATIENCE)
         await asyncio.sleep(random.choice((0, 0.001, 0.01, 0.03)))  # while workers are started

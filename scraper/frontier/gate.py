@@ -214,9 +214,9 @@ class Gate:
         self.departed(permit, now, state.out)
         return True
 
-    def granted(self, permit: Permit) -> bool:
-        """Whether a permit holds, without asking again, until `called_off`: its host is not paced."""
-        return not permit.host.delay and not permit.host.trial
+    def granted(self, permit: Permit, now: float) -> bool:
+        """Whether a permit holds unasked, until `called_off`: its host is neither paced nor resting."""
+        return not permit.host.delay and not permit.host.trial and permit.host.earliest() <= now
 
     def departed(self, permit: Permit, now: float, parallel: int) -> None:
         """A permit was used, when so many requests to its host were out."""

@@ -29,7 +29,7 @@ from .start import Child, start
 from .worker import ERRAND, Line, Means, Told, Worker
 
 log = logging.getLogger("scraper.workers")
-MOST_DEATHS = 20  # of workers, with no page ended between them
+MOST_DEATHS = 10  # for each worker that a crawl has, with no page ended between them
 CLOSING = 10.0  # seconds for the spider's `closed` in a worker
 LEAVING = 1.0  # seconds for a worker to end that has closed its wire
 CROWDED = 4  # jobs more than another worker has, and a host's next request goes there
@@ -40,6 +40,7 @@ class Pool:
 
     def __init__(self, begin: Begin, box: BlackBox, means: Means) -> None:
         self._begin = begin
+        self._number: int = begin.settings["processes"]
         self._box = box
         self._means = means
         self._line: Line
@@ -102,13 +103,16 @@ class Pool:
 
     def keepers(self) -> Iterator[Coroutine[Any, Any, None]]:
         """A task to be for each worker."""
-        return map(self._keep, range(1, self._begin.settings["processes"] + 1))
+        return map(self._keep, range(1, self._number + 1))
 
     async def _keep(self, number: int) -> None:
         """Have a worker of this number, and another when it dies. Raises ScraperError when none can live."""
         while True:
             worker = Worker(number, self._line, self._means)
-            child = await start(self._box.file, partial(self._hear, worker), worker.gone.set)
+            try:
+                child = await start(self._box.file, partial(self._hear, worker), worker.gone.set)
+            except OSError as error:
+                raise ScraperError(f"cannot begin a worker process: {error}") from error
             self._children[number] = child
             worker.wire = child.wire
             await self._line.seeds.opened.wait()  # what `login` has left is for all
@@ -161,8 +165,9 @@ class Pool:
         log.error("%s%s; another takes its place, and what it had is done again", what, while_)
         self._ended += worker.died(suspects, self._doomed)
         self._deaths.append(self._ended)
-        if len(self._deaths) >= MOST_DEATHS and self._deaths[-MOST_DEATHS] == self._ended:
-            raise ScraperError(f"{MOST_DEATHS} worker processes ended one after the other, the last with {how}")
+        most = MOST_DEATHS * self._number
+        if len(self._deaths) >= most and self._deaths[-most] == self._ended:
+            raise ScraperError(f"{most} worker processes ended one after the other, the last with {how}")
 
     async def close(self, why: str) -> None:
         """Let every worker run the spider's `closed`, and end."""
@@ -173,7 +178,7 @@ class Pool:
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=CLOSING)
             if late:
-                log.warning("a worker process was still at the spider's closed() after %g s", CLOSING)
+                log.warning("a worker process, or the spider's closed() in it, has not ended within %g s", CLOSING)
             for each in late:
                 each.cancel()
         await self.end()

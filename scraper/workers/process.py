@@ -65,6 +65,8 @@ class Worker:
             self._begin.set_result(message)
         elif isinstance(message, Close):
             self._closing.set_result(message.why)
+            if not self._begin.done():
+                self.lost()  # it has nothing to close
         elif self._hand is None or self._seed is None:
             self._early.append(message)
         elif isinstance(message, Seed):

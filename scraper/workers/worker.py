@@ -153,7 +153,7 @@ class Worker:
             self._begun.add(ticket.begun)
         jar = jars.jar(request.session) if jars is not None else None
         cookie = jar.header(request.url, clock.wall()) if jar is not None else ""
-        go = self._means.called_off() if self._line.gate.granted(permit) else -1
+        go = self._means.called_off() if self._line.gate.granted(permit, clock.monotonic()) else -1
         self.say(Job(number, request, cookie, go, not errand, request.kills > 0, errand))
         try:
             head = await job.head
