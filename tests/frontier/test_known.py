@@ -106,7 +106,7 @@ def test_what_bears_on_a_host_is_known_when_its_proof_was_summed() -> None:
     told: dict[str, Any] = {}
     for now in (1e5 + 1, 1e5 + 2):
         told |= line.changes(now, 0.0)[0]
-    assert (len(line.hosts), line.others.hosts) == (0, 39)
+    assert (len(line.hosts), line.known.others.hosts) == (0, 39)
     assert told["down.example"]["down"]
     for host, reason in (("down.example", Reason.HOST_DOWN), ("h7.example", Reason.HOST_LIMIT)):
         line.hold(host, [raw(url=f"http://{host}/new")], 2e5)
@@ -122,11 +122,11 @@ def test_the_sums_go_on_in_the_next_process_and_nothing_is_in_them_twice() -> No
         visit(line, f"h{number}.example", 10.0 * number, pages=1 + number % 2)
         stored |= line.changes(10.0 * number + 5, 0.0)[0]
     after = gate(listed=3)
-    others = {"hosts": line.others.hosts, "proof": line.others.proof}
+    others = {"hosts": line.known.others.hosts, "proof": line.known.others.proof}
     after.reopen(stored, {}, {}, 0.0, 0.0, others=others)
     assert sum(proof.departures for proof in after.proofs().values()) == 75
     assert len(after.hosts) == 0
-    assert sum(bool(data) for data in stored.values()) == 50 - line.others.hosts
+    assert sum(bool(data) for data in stored.values()) == 50 - line.known.others.hosts
 
 
 def test_a_host_that_was_treated_worse_than_promised_is_listed_by_name() -> None:
