@@ -84,6 +84,9 @@ class Given(Jars):
 class Cookie(Jar):
     """One job's."""
 
+    def __len__(self) -> int:
+        return 1  # whether there are any is the crawl's to know
+
     def header(self, url: str, now: float, *, same_site: bool = True, safe: bool = True) -> str:
         """What the crawl has said."""
         sending = JOB.get()
