@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,10 +126,10 @@ def last_word(err: bytes) -> str:
 
 
 class Memory:
-    """The sum of the most memory that each process of a session had, in bytes (Linux; 0 elsewhere)."""
+    """The sum of the most memory that a process and its descendants had each, in bytes (Linux; 0 elsewhere)."""
 
-    def __init__(self, session: int) -> None:
-        self._session = session
+    def __init__(self, first: int) -> None:
+        self._first = first
         self._peaks: dict[int, int] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -137,7 +137,7 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK):
-            for pid in _session(self._session):
+            for pid in _family(self._first):
                 self._peaks[pid] = max(self._peaks.get(pid, 0), peak(pid))
 
     def end(self) -> int:
@@ -147,13 +147,18 @@ class Memory:
         return sum(self._peaks.values())
 
 
-def _session(leader: int) -> Iterable[int]:
+def _family(first: int) -> set[int]:
+    """A process and all that descend from it."""
+    parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            # pid (name) state parent group session ...: a name may hold blanks, not the last parenthesis.
+            # pid (name) state parent ...: a name may hold blanks, not the last parenthesis.
             fields = (entry / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-            if int(fields[3]) == leader:
-                yield int(entry.name)
+            parents[int(entry.name)] = int(fields[1])
+    family = {first}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
 
 
 def race(
