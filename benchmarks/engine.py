@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 from scraper.blackbox import BlackBox
-from scraper.cli.running import collect_less
 from scraper.clock import Clock
 from scraper.crawl import Crawl
 from scraper.events import Events
@@ -44,6 +43,7 @@ from scraper.outputs.journal import Journal, MemoryJournal
 from scraper.program import settings_for
 from scraper.request import Request
 from scraper.response import Follow, Headers, Response
+from scraper.runner import settle
 from scraper.settings import HostRules
 from scraper.spider import Spider
 from scraper.url import digest
@@ -129,7 +129,7 @@ def site(number: int, links: int, shape: str, known: int) -> dict[str, list[str]
 async def crawl(given: argparse.Namespace) -> Lap:
     """One crawl: seconds of the processor and of the clock, bytes of memory, links that were dropped."""
     pages = site(given.pages, given.links, given.shape, given.known)
-    collect_less()  # as `scraper crawl` does
+    settle()  # as `scraper crawl` does
     clock = Clock()
     before = memory()
     with tempfile.TemporaryDirectory() as temporary:

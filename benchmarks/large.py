@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from scraper import Request, Response, Spider, arg
-from scraper.cli.running import collect_less
 from scraper.commit import Commit
 from scraper.crawl import Crawl
 from scraper.frontier.intake import Intake
 from scraper.parse.selector import Selection
 from scraper.program import crawl
 from scraper.reading import Reading
+from scraper.runner import settle
 
 from .contenders.lap import go_first
 from .site import Cores, free_port, pinned, process, wait_until_open
@@ -170,7 +170,7 @@ def main() -> None:
         with process(command, cores.server) as server, pinned(cores.contender):
             wait_until_open(port, server)
             go_first()
-            collect_less()  # as the command does
+            settle()  # as the command does
             told = asyncio.run(measure(f"http://127.0.0.1:{port}/index.html", work / "run"))
     text = json.dumps(told, indent=2)
     print(text)

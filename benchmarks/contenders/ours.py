@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scraper.cli.running import collect_less
 from scraper.discover import find
 from scraper.folder import RunFolder
 from scraper.program import settings_for
 from scraper.run import Run
+from scraper.runner import settle
 
 from .lap import CONCURRENCY, run
 
@@ -26,7 +26,7 @@ TICK = 0.002  # seconds between two looks at the clock
 
 async def main(given: argparse.Namespace, **more: Any) -> dict[str, Any]:
     """Crawl the site into a run folder; its journal becomes `--items`. `more` are further settings."""
-    collect_less()  # as `scraper crawl` does
+    settle()  # as `scraper crawl` does
     spider = find(str(SPIDER), SPIDER.parent)(url=given.start)
     limits = {"max_pages": given.pages} | (ANYWHERE if given.any_host else {})
     gaps = Gaps()

@@ -16,10 +16,10 @@ Way = Callable[[bytes], tuple[str, list[str]]]
 
 def ours() -> Way:
     """As spiders/docsite.py reads a page."""
-    from scraper.cli.running import collect_less
+    from scraper.runner import settle
     from scraper.testing import response
 
-    collect_less()
+    settle()
 
     def read(body: bytes) -> tuple[str, list[str]]:
         page = response("http://parse.test/", body)

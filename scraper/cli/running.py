@@ -16,7 +16,7 @@ from ..crawl import Crawl
 from ..outputs.registry import STDOUT
 from ..resume import begin, opened
 from ..run import Report, Run
-from ..runner import collect_less, runner
+from ..runner import runner, settle
 from .crawl import Plan
 from .progress import Progress
 from .project import shown
@@ -34,7 +34,7 @@ def execute(plan: Plan) -> int:
     run = _begun(plan)
     if plan.choice.said and not plan.quiet:
         terminal.line(plan.choice.said)
-    collect_less()
+    settle()
     with ExitStack() as during:
         during.callback(terminal.clear)
         during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet))

@@ -33,7 +33,7 @@ from ..frontier.scope import Scope
 from ..logs import clean
 from ..page import OPEN_PAGE, Pages
 from ..reading import Reading
-from ..runner import collect_less, runner
+from ..runner import runner, settle
 from ..settings import HostRules, Settings, proxies
 from ..spider import Spider
 from ..stats import Stats
@@ -259,6 +259,6 @@ def main() -> None:
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which programs that a spider starts would inherit
     _bound_to_parent()
     file, board = map(int, sys.argv[1:])
-    collect_less()
+    settle()
     with runner() as loop:
         loop.run(serve(file, board))
