@@ -78,7 +78,13 @@ def run(shape: Shape, wanted: Wanted, work: Path, cores: Cores, say: Say) -> Res
     result |= {"site": site.what, "what": shape.what, "urls": len(expected), "skipped": skipped | failed}
     if wanted.check and "ours" in laps:
         if shape.name == "site":
-            result["faults"] = exactness(work / "check", cores, wanted, say)
+            judged = [name for name in ("ours", "processes") if name in laps]
+            result["faults"] = [
+                f"{name}: {fault}"
+                for name in judged
+                for fault in exactness(name, work / f"check-{name}", cores, wanted, say)
+            ]
+            result["judged"] = judged
             result["missed"] = agreement(names, work / "traps", cores, wanted, say)
         else:
             result["faults"] = result["contenders"]["ours"].get("disagrees", [])
@@ -129,21 +135,21 @@ def _disagrees(
     return [fault.replace(origin, "") for fault in check.faults(found, reference, expected, whole=whole)]
 
 
-def exactness(work: Path, cores: Cores, wanted: Wanted, say: Say) -> list[str]:
+def exactness(name: str, work: Path, cores: Cores, wanted: Wanted, say: Say) -> list[str]:
     """Crawl once more on a server that keeps a record, and compare it with the truth and with the floor."""
     # A part of the real site has no truth to compare with: the generated one stands in.
     whole = msgspec.structs.replace(wanted, generated=wanted.generated or wanted.pages > 0)
     with _served(SHAPES["site"], whole, work, cores, log=True) as site:
         expected = site.expected()
         course = _course(site, expected, work, cores, whole)
-        lap = contend(ROSTER["ours"], course)
+        lap = contend(ROSTER[name], course)
         faults = []
         if site.log is not None:
             faults = list(check.record_faults(site.requests(), expected))
         else:
             say("no record of requests: nginx is not there; judged by the items alone")
         contend(ROSTER["floor"], course)
-        found, reference = (check.items(items_of(ROSTER[name], course)) for name in ("ours", "floor"))
+        found, reference = (check.items(items_of(ROSTER[name], course)) for name in (name, "floor"))
     if lap["answered"] != len(expected):
         faults.append(f"{lap['answered']:,} URLs answered of {len(expected):,}")
     faults += check.faults(found, reference, expected)

@@ -151,7 +151,7 @@ async def crawl(given: argparse.Namespace) -> Lap:
         rules = HostRules(settings_for(spider, ("benchmark", SETTINGS | {"durability": given.lap})))
         line = Crawl(
             spider, rules, store, recovered, items, rejected, fetch, Jars(), clock=clock, events=Events(),
-            trust=lambda host: None, note=BlackBox(folder / "box").note if durable else _nowhere, folder=folder,
+            trust=lambda *_: None, note=BlackBox(folder / "box").note if durable else _nowhere, folder=folder,
         )  # fmt: skip
         wall, cpu = time.perf_counter(), time.process_time()
         await line.run()

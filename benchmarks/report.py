@@ -116,7 +116,8 @@ def _notes(data: Result) -> Iterator[str]:
         yield (
             f"NOT EXACT: {'; '.join(data['faults'])}"
             if data["faults"]
-            else ("Ours was exact: every URL once, nothing else, same titles and links.")
+            else f"Exact by the server's log ({', '.join(data.get('judged', ['ours']))}): every URL once, nothing "
+            "else, same titles and links."
         )
     for name, why in data.get("skipped", {}).items():
         yield f"Without {name}: {why}."

@@ -73,7 +73,7 @@ class Plan(msgspec.Struct, frozen=True):
     "--processes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Fetch, parse and run callbacks in N processes; short for -s processes=N. 1: only the crawl's own.",
+    help="Fetch, parse and run callbacks in N processes beside the crawl's own; 1: in that one. -s processes=N.",
 )
 @click.option("--fresh", is_flag=True, help="Start anew, whatever was begun before.")
 @click.option("--resume", metavar="RUN", help="Go on with this unfinished run, old or changed as it may be.")

@@ -58,6 +58,7 @@ class Pool:
         """Work for this crawl; `doomed` says whether a request whose worker died is not sent again."""
         self._line = line
         self._doomed = doomed
+        log.info("%d worker processes fetch, parse and run the callbacks", self._number)
         line.gate.called_off = self._box.call_off
 
     # -- the line's side ----------------------------------------------------------------------------
