@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -30,17 +31,20 @@ class Alarm:
         self.seconds = seconds
         self.note = note
         self.armed = False
+        self.tick = max(seconds / 10, 0.01)
+        self.rung = -math.inf  # when it ticked last: a spider may have taken the system's one timer for itself
         self.since = 0.0  # when the code that runs now began, 0 when none does
 
     def arm(self) -> None:
         """Begin to tick."""
         self.armed = True
+        self.rung = time.monotonic()
         signal.signal(signal.SIGALRM, self._ring)
-        tick = max(self.seconds / 10, 0.01)
-        signal.setitimer(signal.ITIMER_REAL, tick, tick)
+        signal.setitimer(signal.ITIMER_REAL, self.tick, self.tick)
 
     def _ring(self, number: int, stack: FrameType | None) -> None:
-        if self.since and time.monotonic() - self.since >= self.seconds:
+        self.rung = time.monotonic()
+        if self.since and self.rung - self.since >= self.seconds:
             raise CallbackHung(f"longer than {self.seconds:g} s without an await")
 
     def close(self) -> None:
@@ -67,7 +71,7 @@ class Watch:
         alarm.note(self._request.token)
         if alarm.seconds:
             alarm.since = self._started
-            if not alarm.armed:
+            if self._started - alarm.rung > 2 * alarm.tick:
                 alarm.arm()
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

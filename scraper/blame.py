@@ -7,6 +7,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from .errors import writable
+
 OWN_FOLDER = str(Path(__file__).parent)
 
 
@@ -24,7 +26,7 @@ def described(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001  a spider's error may raise anything when asked
         text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return writable(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def at(running: Any) -> str:

@@ -19,6 +19,8 @@ from typing import Any
 
 from .reasons import Reason
 
+LONGEST = 1e9  # seconds that a request may wait
+
 
 class ScraperError(Exception):
     """Anything this project raises on purpose."""
@@ -36,6 +38,12 @@ class SelectorError(SpiderError):
     """A selector is wrong, or `one()` found no element or several."""
 
 
+def writable(text: object) -> str:
+    """As text that UTF-8 can hold: half a surrogate pair, which a page's JSON may have, as an escape."""
+    plain = str(text)
+    return plain if plain.isascii() else plain.encode("utf-8", "backslashreplace").decode()
+
+
 class FetchError(ScraperError):
     """A request got no usable response.
 
@@ -47,6 +55,7 @@ class FetchError(ScraperError):
     partial: Any = None
 
     def __init__(self, reason: Reason, detail: str = "", *, after: float | None = None) -> None:
+        detail = writable(detail)
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
         self.detail = detail
@@ -90,15 +99,20 @@ class Signal(ScraperError):
     """Base of what a callback raises to say what shall become of its page."""
 
     def __init__(self, reason: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = writable("" if reason is None else reason)
+        super().__init__(self.reason)
 
 
 class Retry(Signal):
-    """Fetch the page again, `after` seconds from now (None: the usual back-off); counts as a try."""
+    """Fetch the page again, `after` seconds from now (None: the usual back-off); counts as a try.
+
+    Raises SpiderError for what are no seconds, or more than LONGEST.
+    """
 
     def __init__(self, reason: str = "", after: float | None = None) -> None:
         super().__init__(reason)
+        if after is not None and (not isinstance(after, int | float) or after > LONGEST):
+            raise SpiderError(f"`after` of a Retry must be seconds, at most {LONGEST:g}, not {after!r}")
         self.after = after
 
 

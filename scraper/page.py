@@ -18,7 +18,7 @@ import msgspec
 from . import url as urls
 from .alarm import Alarm, CallbackHung, Watch
 from .blame import at, described, frame, isolated
-from .errors import FetchError, ItemError, OutputError, Retry, SelectorError, Skip, SpiderError, Stop
+from .errors import FetchError, ItemError, OutputError, Retry, SelectorError, Skip, SpiderError, Stop, writable
 from .item import encode, is_item, rejected
 from .outcome import End, Outcome, dropped, failed
 from .reasons import Reason
@@ -31,6 +31,7 @@ from .stats import Stats
 
 log = logging.getLogger("scraper.page")
 ASKED = "the spider asked for it"
+PLAIN = msgspec.msgpack.Encoder().encode  # what this takes can be kept, and told to another process
 
 
 class OpenPage:
@@ -222,7 +223,7 @@ class Pages:
     def _broken(
         self, request: Request, reason: Reason, error: BaseException, got: Yielded, place: str = ""
     ) -> Outcome:
-        trace = "".join(traceback.format_tb(error.__traceback__)[-12:])
+        trace = writable("".join(traceback.format_tb(error.__traceback__)[-12:]))
         trace += described(error)
         return failed(request, reason, described(error), links=got.links, where=frame(error) or place, trace=trace)
 
@@ -334,7 +335,8 @@ class Pages:
             try:
                 plain = msgspec.to_builtins(value)
                 made[name] = plain if kind is Any else msgspec.convert(plain, kind, strict=False)
-            except (msgspec.ValidationError, TypeError) as error:
+                PLAIN(plain)
+            except (msgspec.ValidationError, TypeError, OverflowError, UnicodeEncodeError) as error:
                 raise SpiderError(f"cb_kwargs[{name!r}] of callback {request.callback!r}: {error}") from error
         return made
 

@@ -16,6 +16,7 @@ from .errors import SpiderError
 Callback = Callable[..., Any]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 9.2.1
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Status = Annotated[int, msgspec.Meta(ge=0, le=999)]
 PLAIN: dict[str, Any] = {
     "priority": Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)], "session": str, "key": str, "again": bool,
     "after": Seconds, "timeout": Seconds | None, "max_body": Annotated[int, msgspec.Meta(ge=1)] | None,
@@ -196,6 +197,10 @@ def _plain(name: str, value: Any) -> Any:
         raise SpiderError(f"Request has no argument {name!r}{near(name, ARGUMENTS)}")
     if name == "browser" and value:
         raise SpiderError("Request(browser=True) needs a browser transport, which this version does not have")
+    if type(value) is int and value.bit_length() > 63:
+        raise SpiderError(f"{name} of a Request must fit into 64 bits, not {value}")
+    if type(value) is str and not _writable(value):
+        raise SpiderError(f"{name} of a Request must be text that UTF-8 can hold, not {value!r}")
     try:
         return msgspec.convert(value, PLAIN[name])
     except msgspec.ValidationError as error:
@@ -215,7 +220,7 @@ def _table(name: str, given: Any) -> dict[str, Any]:
 def _statuses(given: Any) -> tuple[int, ...]:
     """A status, or several."""
     try:
-        return (given,) if type(given) is int else msgspec.convert(tuple(given), tuple[int, ...])
+        return msgspec.convert((given,) if type(given) is int else tuple(given), tuple[Status, ...])
     except (TypeError, msgspec.ValidationError) as error:
         raise SpiderError(f"accept_status must be statuses such as [404], not {given!r}") from error
 
@@ -224,8 +229,13 @@ def check_header(name: str, value: str) -> None:
     """Refuse a header that could end its line (RFC 9110 5.5). Raises SpiderError."""
     if not name or not TOKEN.issuperset(name):
         raise SpiderError(f"header name {name!r} is not a token")
-    if not isinstance(value, str) or any(c in value for c in "\r\n\0"):
+    if not isinstance(value, str) or any(c in value for c in "\r\n\0") or not _writable(value):
         raise SpiderError(f"header {name}: value {value!r} must be one line of text")
+
+
+def _writable(text: str) -> bool:
+    """Whether UTF-8 can hold it: no half of a surrogate pair."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def callback_name(callback: Callback | str | None) -> str:

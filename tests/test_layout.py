@@ -38,9 +38,9 @@ ROWS = (
     ("response",),
     ("request",),
     ("settings", "events", "domains", "blackbox", "spool", "crew"),
-    ("url",),
+    ("url", "blame"),
     ("errors", "convert"),
-    ("reasons", "clock", "quarantine", "lock", "blame", "runner"),
+    ("reasons", "clock", "quarantine", "lock", "runner"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 

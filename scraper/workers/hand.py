@@ -310,8 +310,8 @@ def _error(refused: Refused) -> Exception:
     return FetchError(refused.reason, refused.detail, after=refused.after)
 
 
-def _telling(response: Response, *, whole: bool) -> Iterator[tuple[str, str]]:
+def _telling(response: Response, *, whole: bool) -> Iterator[tuple[bytes, bytes]]:
     """The header fields that the crawl needs: all of an answer that no callback gets, else the cookies."""
     for name, value in response.headers.raw:
         if whole or name.lower() == "set-cookie":
-            yield name, value
+            yield name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")

@@ -15,7 +15,7 @@ from ..outcome import End
 from ..reasons import Reason
 from ..request import Request
 
-Fields = list[tuple[str, str]]
+Fields = list[tuple[bytes, bytes]]  # as they were on the wire: not all are UTF-8
 
 
 class Message(msgspec.Struct, array_like=True, tag_field="tag"):

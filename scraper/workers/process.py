@@ -25,7 +25,7 @@ import msgspec
 from ..blackbox import Shared
 from ..blame import described, frame, isolated
 from ..clock import Clock
-from ..errors import UsageError
+from ..errors import UsageError, writable
 from ..fetch.guard import Guard
 from ..fetch.http import Http
 from ..fetch.stack import build
@@ -166,7 +166,7 @@ class Saying(logging.Handler):
         """Say one line."""
         page, trace = OPEN_PAGE.get(), ""
         if record.exc_info and record.exc_info[1] is not None:
-            trace = "".join(traceback.format_exception(record.exc_info[1]))
+            trace = writable("".join(traceback.format_exception(record.exc_info[1])))
         url = printable(page.request.url) if page is not None else ""
         try:
             text = clean(record.getMessage())

@@ -43,7 +43,11 @@ class Wire(asyncio.Protocol):
     def send(self, message: msgspec.Struct) -> None:
         """Say something, with whatever else is said in this turn of the loop. Into nothing when nobody hears."""
         start = len(self._out)
-        self._encode(message, self._out, start + LENGTH)
+        try:
+            self._encode(message, self._out, start + LENGTH)
+        except BaseException:  # such as text that UTF-8 cannot hold: nothing was said
+            del self._out[start:]
+            raise
         self._out[start : start + LENGTH] = (len(self._out) - start - LENGTH).to_bytes(LENGTH, "little")
         self.plan()
 

@@ -161,7 +161,7 @@ class Worker:
             self.jobs.pop(number, None)
             raise
         response = Told(
-            request.url, status=head.status, headers=Headers(head.headers), request=request, elapsed=head.elapsed,
+            request.url, status=head.status, headers=_headers(head), request=request, elapsed=head.elapsed,
             wire_bytes=head.wire, flags=tuple(head.flags),
         )  # fmt: skip
         response.job, response.size = job, head.size
@@ -371,6 +371,14 @@ class Worker:
             if isinstance(job.items, Spool):
                 job.items.close()
         return ended
+
+
+def _headers(head: Head) -> Headers:
+    return Headers([(_text(name), _text(value)) for name, value in head.headers])
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _may(ticket: Ticket, reused: bool) -> bool:
