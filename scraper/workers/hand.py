@@ -84,6 +84,10 @@ class Given(Jars):
 class Cookie(Jar):
     """One job's."""
 
+    def __len__(self) -> int:
+        """Never none: it is asked for each request."""
+        return 1
+
     def header(self, url: str, now: float, *, same_site: bool = True, safe: bool = True) -> str:
         """What the crawl has said."""
         sending = JOB.get()
