@@ -50,6 +50,8 @@ class Says(Spider):
                 yield Request("http://a.test/well", callback=self.more, cb_kwargs={"title": 2**70})
             case "session":
                 yield Request("http://a.test/well", session=HALF)
+            case "print":
+                print(HALF)
             case "log":
                 try:
                     raise ValueError(HALF)
@@ -77,9 +79,10 @@ async def test_what_a_spider_says_costs_at_most_its_page(
     assert stats.done + stats.failed == (1 if "skip" in how else 2)
 
 
-async def test_a_worker_may_log_it(site: Site, go: Crawl) -> None:
+@pytest.mark.parametrize("how", ["log", "print"])
+async def test_a_worker_may_log_and_print_it(site: Site, go: Crawl, how: str) -> None:
     site.page("*", "")
-    assert (await go(Says(how="log"), processes=2)).report.stats.done == 2
+    assert (await go(Says(how=how), processes=2)).report.stats.done == 2
 
 
 @pytest.mark.parametrize("after", ["5", float("inf"), 1e300, datetime.timedelta(seconds=5)])

@@ -85,7 +85,8 @@ class Cookie(Jar):
     """One job's."""
 
     def __len__(self) -> int:
-        return 1  # whether there are any is the crawl's to know
+        """Never none: it is asked for each request."""
+        return 1
 
     def header(self, url: str, now: float, *, same_site: bool = True, safe: bool = True) -> str:
         """What the crawl has said."""

@@ -188,7 +188,7 @@ class Printing(io.TextIOBase):
         """Say each line that is whole."""
         whole, end, rest = text.rpartition("\n")
         if end:
-            self._say(Print(self._begun + whole + end))
+            self._say(Print(writable(self._begun + whole + end)))
             self._begun = ""
         self._begun += rest
         return len(text)
