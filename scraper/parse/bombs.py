@@ -70,6 +70,16 @@ _DIVIDER = re.compile(
 _BETWEEN = re.compile(
     rb"(?:--!?|<[/!?][^>]*+|<(?:[tT][aAbBfFhHrR]|[cCfFhHiIsSbB])[^>]*+)>[\t\n\f\r ]*+([^<\t\n\f\r ][^<]*+)"
 )
+# A cell with nothing in it that could end it sooner: what stands there is not in the table itself.
+_CELL = re.compile(
+    rb"<[tT][dDhH](?:[\t\n\f\r /][^<>]*+)?>(?:[^<]++|<(?![!?]|/?(?:[tT][aAbBdDfFhHrR]|[cC][aAoO]|[hH][tT]|[bB][oO]"
+    rb"|[fF][rR])))*+</[tT][dDhH][\t\n\f\r />]"
+)
+# An element of text with inline ones only: they neither end it, nor does it stand in the table itself.
+_TEXT = re.compile(
+    rb"<(p|li|div|dd|dt|pre|h[1-6])(?:[\t\n\f\r ][^<>]*+)?>(?:[^<]++|</?(?:a|abbr|b|br|cite|code|em|i|img|kbd|mark"
+    rb"|q|s|samp|small|span|strong|sub|sup|time|u|var|wbr)(?:[\t\n\f\r /][^<>]*+)?>)*+</\1>"
+)
 
 
 def large(html: bytes) -> bool:
@@ -232,4 +242,7 @@ def _fosters(html: bytes) -> bool:
     if dividers * len(html) <= 2 * MAX_FOSTERED:
         return False
     copied = sum(sum(map(len, _BETWEEN.findall(html, start, stop))) for start, stop in _slices(html))
-    return dividers * copied > 2 * MAX_FOSTERED
+    if dividers * copied <= 2 * MAX_FOSTERED:
+        return False
+    outside = (_TEXT.sub(b"", _CELL.sub(b"", html[start:stop])) for start, stop in _slices(html))
+    return dividers * sum(sum(map(len, _BETWEEN.findall(part))) for part in outside) > 2 * MAX_FOSTERED

@@ -144,3 +144,9 @@ def test_what_the_parser_nests_deeply_the_guard_sees(pieces: list[bytes]) -> Non
     if depth > 3 * MAX_DEPTH:
         with pytest.raises(FetchError):
             Nesting(html[:40_000]).run()
+
+
+def test_a_large_honest_table_with_marked_up_cells_is_not_read_tag_by_tag() -> None:
+    rows = b"".join(b"<tr><td>row %d</td><td><b>%d</b> more of it</td></tr>\n" % (n, n) for n in range(20_000))
+    text = b"<p>Plain <em>text</em> with <code>code</code>, and more of it.</p>\n" * 15_000
+    assert not bombs.suspicious(b"<table>" + rows + b"</table>" + text)
