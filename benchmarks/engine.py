@@ -67,10 +67,24 @@ def main() -> None:
         return
     result: dict[str, Any] = {"pages": given.pages}
     result["engine"] = _engine(given)
+    result["rows"] = _rows(result["engine"])
     if given.known:
         result["known"] = _known(given)
     if given.json:
         given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _rows(engine: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same as a table: microseconds a page by its number of known links, and those of one link."""
+    rows = []
+    for name, each in engine.items():
+        durability, shape = name.split()
+        row = {"durability": durability, "known links": shape}
+        row |= {f"{number} links": round(cost, 1) for number, cost in each["us_per_page"].items()}
+        if each["us_per_known_link"] is not None:
+            row["a link"] = round(each["us_per_known_link"], 3)
+        rows.append(row)
+    return rows
 
 
 # -- one lap ----------------------------------------------------------------------------------------
@@ -215,7 +229,7 @@ def _engine(given: argparse.Namespace) -> dict[str, Any]:
             most = max(costs)
             slope = (costs[most] - costs[0]) / most if most and 0 in costs else None
             row = "".join(
-                f"{costs[n]:8.1f}{given.pages / laps[n]['seconds']:6,.0f}" if n in costs else " " * 14
+                f"{costs[n]:7.1f}{given.pages / laps[n]['seconds']:7,.0f}" if n in costs else " " * 14
                 for n in LINKS
             )
             print(f"{durability:12}{shape:12}{row}" + ("" if slope is None else f"{slope:9.3f}"), flush=True)

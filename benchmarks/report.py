@@ -107,18 +107,13 @@ def _notes(data: Result) -> Iterator[str]:
             )
         if base := each.get("floor_on_its_pages"):
             yield (
-                f"{each['title']} was stopped after {each['pages']:,} of {data['urls']:,} pages; its ratio is to "
+                f"{each['title']} brought {each['pages']:,} of {data['urls']:,} pages in its time; its ratio is to "
                 f"the floor on those same pages, {base['median']:,.0f} a second."
             )
         for fault in each.get("disagrees", []):
             yield f"Pages of {each['title']}: {fault}"
     if "faults" in data:
-        yield (
-            f"NOT EXACT: {'; '.join(data['faults'])}"
-            if data["faults"]
-            else f"Exact by the server's log ({', '.join(data.get('judged', ['ours']))}): every URL once, nothing "
-            "else, same titles and links."
-        )
+        yield (f"NOT EXACT: {'; '.join(data['faults'])}" if data["faults"] else _exact(data.get("judged")))
     for name, why in data.get("skipped", {}).items():
         yield f"Without {name}: {why}."
 
@@ -164,6 +159,13 @@ def _lost(shape: str, data: Result) -> Iterator[str]:
     for group, urls in data.get("missed", {}).get("ours", {}).items():
         yield f"ours does not bring these odd URLs ({group}): {', '.join(urls)}"
     yield from _later(data.get("rows", {}))
+
+
+def _exact(judged: list[str] | None) -> str:
+    """By the server's log where that was kept, else by the items."""
+    if judged is None:
+        return "Ours brought every page once, with the titles and links that the floor saw."
+    return f"Exact by the server's log ({', '.join(judged)}): every URL once, nothing else, same titles and links."
 
 
 def _later(rows: dict[str, Any]) -> Iterator[str]:
