@@ -158,8 +158,12 @@ class Ordeal:
     # -- comparing ----------------------------------------------------------------------------------
 
     def runs(self) -> list[Path]:
-        """The run folders that can be read, oldest first."""
+        """The run folders that can be read, oldest first; not one that was killed before it had a state.
+
+        In the milliseconds between the two nothing has been sent, and the next command begins anew.
+        """
         found = {path.parent: _json(path) for path in self.folder.glob("output/trial/2*/run.json")}
+        found = {path: info for path, info in found.items() if (path / "state.sqlite").is_file()}
         return sorted((path for path in found if found[path]), key=lambda path: found[path]["started"])
 
     def broken_runs(self) -> list[str]:
