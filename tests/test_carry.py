@@ -222,7 +222,9 @@ async def test_the_counts_of_many_processes_are_those_of_one(site: Site, tmp_pat
     assert stats["ended"] - stats["started"] >= stats["seconds"] > 0
     assert stats["started"] < time.time() - (time.monotonic() - lives.began[1])
     departures = stats["politeness"]["a.test"]["departures"]
-    assert len(site.hits_of("a.test")) >= departures > len(site.hits_of("a.test")) - 40
+    # Of what a process had sent since its last commit, nothing is known; what has an answer was counted.
+    answered = sum(number for end, number in stats["pages"].items() if end in ("done", "failed", "redirected"))
+    assert len(site.hits_of("a.test")) >= departures >= answered
     run = json.loads((lives.folder / "run.json").read_text())
     assert (run["starts"], run["items"], run["pages"]) == (5, stats["items"], stats["pages"]["done"])
 
