@@ -76,19 +76,6 @@ class Lives:
         async with self.life(**settings) as process:
             assert await gone(process) not in (0, 1)
 
-    @property
-    def workers(self) -> bool:
-        """Whether callbacks run in other processes than the crawl's."""
-        return bool(self._settings["processes"] > 1)
-
-    async def ends_after(self, most: int) -> int:
-        """Go on until the process does not kill itself any more; gives how often it did, `most` times at most."""
-        for number in range(most + 1):
-            async with self.life() as process:
-                if await gone(process) == 0:
-                    return number
-        raise AssertionError(f"killed more than {most} times")
-
     async def ends(self, code: int = 0, **settings: Any) -> dict[str, Any]:
         """Go on to the end, which has this exit code; gives stats.json."""
         async with self.life(**settings) as process:
