@@ -40,11 +40,12 @@ class Commit:
     """Gathers outcomes in the order they were accepted. `every` is in seconds.
 
     `facts` gives what else has changed; with `power` the journals are on the disk before the outcomes are.
+    `durable` is the last token that the store has for good.
     """
 
     def __init__(
         self, store: Store, journal: Journal, rejected: Journal, facts: Callable[[], Facts], clock: Clock,
-        events: Events, *, every: float, power: bool = False,
+        events: Events, *, every: float, power: bool = False, durable: int = 0,
     ) -> None:  # fmt: skip
         self.position = journal.position
         self._facts = facts
@@ -62,6 +63,7 @@ class Commit:
         self.seeds_done = False
         self._started: dict[int, bool] = {}
         self._awaited: list[asyncio.Future[None]] = []
+        self._durable = durable
         self._first = asyncio.Event()  # something waits to be committed
         self._now = asyncio.Event()  # and should not wait longer
         self._finishing = False
@@ -101,6 +103,14 @@ class Commit:
     async def start(self, token: int) -> None:
         """An unsafe request is about to be sent: wait until that is durable."""
         self._started[token] = True
+        await self._next()
+
+    async def known(self, token: int) -> None:
+        """A request is about to be worked on: wait until it is durable, so that a death of it is counted."""
+        if token > self._durable:
+            await self._next()
+
+    async def _next(self) -> None:
         done = asyncio.get_running_loop().create_future()
         self._awaited.append(done)
         self._first.set()
@@ -160,6 +170,7 @@ class Commit:
         positions = {"items": self.position, "rejected": self._rejected.position}
         batch = Batch(steps=steps, started=started, positions=positions, facts=facts, seeds_done=done)
         await self._store.commit(batch)
+        self._durable = max((self._durable, *(added.token for step in steps for added in step.added)))
         for future in awaited:
             if not future.done():
                 future.set_result(None)

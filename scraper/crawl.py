@@ -75,7 +75,7 @@ class Crawl:
         self.handover = Handover(self.gate, self.limits, self.stats, self.intake, jars, rules, clock, trust)
         self.commit = Commit(
             store, journal, rejected, self.handover.facts, clock, events,
-            every=settings.commit_every, power=settings.durability == "power",
+            every=settings.commit_every, power=settings.durability == "power", durable=recovered.last,
         )  # fmt: skip
         self.pages = Pages(
             spider, settings, self.stats, note=lambda token: note(token, 0), folder=folder, alarm=alarm
@@ -87,7 +87,7 @@ class Crawl:
         )
         self.send = Send(
             fetch, spider, self.pages, self.gate, self.judge, self.limits, self.commit, clock, self.relieved,
-            self.errands.permit, workers,
+            self.errands.permit, workers, careful=recovered.blind,
         )  # fmt: skip
         self._workers = workers
         self.recovered = recovered

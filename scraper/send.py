@@ -47,13 +47,14 @@ class Workers(Protocol):
 class Send:
     """Uses permits. `fetch` is the whole stack, `relieved` hears that a place at its host is free.
 
-    `permit` gets another permit, where a spider's `prepare` has used the one of its request.
+    `permit` gets another permit, where a spider's `prepare` has used the one of its request. `careful`: nothing is
+    worked on that is not durable, as an earlier process died of something of which therefore nothing is known.
     """
 
     def __init__(
         self, fetch: Fetch, spider: Spider, pages: Pages, gate: Gate, judge: Judge, limits: Limits, commit: Commit,
         clock: Clock, relieved: Callable[[], None], permit: Callable[[Request], Awaitable[Permit]],
-        workers: Workers | None = None,
+        workers: Workers | None = None, *, careful: bool = False,
     ) -> None:  # fmt: skip
         self._fetch = fetch
         self._pages = pages
@@ -66,6 +67,7 @@ class Send:
         self._permit = permit
         self._prepares = type(spider).prepare is not Spider.prepare
         self._workers = workers
+        self._careful = careful
 
     async def __call__(self, permit: Permit) -> Response:
         """Send, and give the place back with the body. Raises FetchError, NotNow."""
@@ -73,6 +75,8 @@ class Send:
         ticket = Ticket(self._gate, permit, self._clock)
         token = DEPARTURE.set(ticket)
         try:
+            if self._careful:
+                await self._commit.known(request.token)
             if self._workers is not None and self._workers.takes(permit):
                 if not request.safe:
                     await self._begun(request, ticket)

@@ -76,6 +76,18 @@ class Lives:
         async with self.life(**settings) as process:
             assert await gone(process) not in (0, 1)
 
+    async def outlives(self, deaths: int, **settings: Any) -> dict[str, Any]:
+        """Go on to the end over so many deaths of its own, or one that came before its page was durable besides."""
+        if self._settings["processes"] > 1:
+            return await self.ends(**settings)
+        codes = [-1]
+        while codes[-1] not in (0, 1) and len(codes) < deaths + 3:
+            async with self.life(**settings) as process:
+                codes.append(await gone(process))
+        assert codes[-1] == 0
+        assert len(codes) - 2 in (deaths, deaths + 1)
+        return self.stats()
+
     async def ends(self, code: int = 0, **settings: Any) -> dict[str, Any]:
         """Go on to the end, which has this exit code; gives stats.json."""
         async with self.life(**settings) as process:

@@ -53,13 +53,12 @@ DUE = """SELECT q.id, host, rank FROM queue q INDEXED BY queue_due CROSS JOIN re
 
 
 class Left(msgspec.Struct):
-    """What `open` found besides what the crawl wants to know: the hosts by name, what waits, the last token."""
+    """What `open` found besides what the crawl wants to know: the hosts by name, what waits."""
 
     recovered: Recovered
     hosts: dict[str, Lane]
     later: Lane
     due: float  # of the first that waits
-    token: int
 
 
 class Want(NamedTuple):
@@ -134,9 +133,11 @@ class Records:
             positions=dict(base.execute("SELECT segment, bytes FROM position")),
             facts=facts,
             seeds_done=bool(self._one("SELECT count(*) FROM meta WHERE key = 'seeds_done'")),
+            last=last,
+            blind=any(token > last for token in suspects),
         )
         base.execute("INSERT OR REPLACE INTO meta VALUES ('opened', ?)", (self._clock.wall(),))
-        return Left(recovered, hosts, lanes[0], self._due(base), last)
+        return Left(recovered, hosts, lanes[0], self._due(base))
 
     def _one(self, query: str) -> int:
         assert self._base is not None

@@ -74,7 +74,8 @@ class SqliteStore:
     async def open(self, suspects: Collection[int] = ()) -> Recovered:
         """Make or open the file, and tell what an earlier process left."""
         left = await self._work(lambda: self._records.open(suspects, self.seen))
-        self._lanes, self._later, self._due, self._token = left.hosts, left.later, left.due, left.token
+        self._lanes, self._later, self._due = left.hosts, left.later, left.due
+        self._token = left.recovered.last
         self._numbered = sorted(left.hosts.values(), key=lambda lane: lane.number)
         self._hungry = {lane: None for lane in left.hosts.values() if lane.stored}
         self._pending = left.recovered.queued

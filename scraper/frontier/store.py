@@ -65,7 +65,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
     `queued` requests are to be answered still, of which `counted` hold a place under `max_pages`; of these were
     `sent`, by host, and had no outcome yet. `answered` have been. `facts` are as the batches
-    gave them, each the last one of its key.
+    gave them, each the last one of its key. `last` is the token of the newest request;
+    `blind`: the process died while it worked on one that was not durable yet, so which one it was is lost.
     """
 
     resumed: bool = False
@@ -76,6 +77,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     positions: Mapping[str, int] = {}
     facts: Facts = {}
     seeds_done: bool = False
+    last: int = 0
+    blind: bool = False
 
 
 class Store(Protocol):

@@ -67,7 +67,7 @@ async def test_what_was_committed_survives_and_what_was_not_does_not(path: Path)
     await store.close()
     for place in (path, copy):
         again, recovered = await opened(place)
-        assert recovered == Recovered(resumed=True, queued=3)
+        assert recovered == Recovered(resumed=True, queued=3, last=3)
         assert await claimed(again) == added
         assert set(again.seen) == {request.fingerprint for request in added}
         await again.close()
