@@ -25,10 +25,12 @@ REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
 ROWS = (
     ("__main__", "testing.tour"),
     ("cli", "testing"),
+    ("dashboard",),
+    ("jobs",),
     ("program",),
     ("run",),
     ("workers",),
-    ("logs", "discover", "followers"),
+    ("logs", "discover", "followers", "changes", "live", "explain"),
     ("crawl",),
     ("errand", "seeds", "handover", "send", "reading", "resume"),
     ("judge", "page", "commit", "ticket", "identity"),
@@ -48,17 +50,23 @@ LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 HOMES = {
     "IPython": {"cli"},
     "aiofiles": {"outputs"},
-    "aiohttp": {"fetch", "run", "workers", "testing"},
+    "aiohttp": {"fetch", "run", "workers", "testing", "jobs", "dashboard"},
     "backports": {"fetch"},
     "brotli": {"fetch"},
     "click": {"cli"},
+    "cronsim": {"jobs"},
+    "jinja2": {"dashboard"},
+    "prometheus_client": {"dashboard"},
     "publicsuffixlist": {"domains"},
     "selectolax": {"parse", "cli", "testing"},
     "url": {"url", "frontier", "fetch", "parse", "testing"},
     "uvloop": {"runner", "testing"},
 }
 PUBLIC = {*scraper.__all__, "__version__"}
-OPTIONAL = {"IPython", "attr", "attrs", "backports", "brotli", "compression", "pydantic", "uvloop"}
+OPTIONAL = {
+    "IPython", "attr", "attrs", "backports", "brotli", "compression", "cronsim", "jinja2", "prometheus_client",
+    "pydantic", "uvloop",
+}  # fmt: skip
 
 # Files that may be longer than 400 lines, and why.
 LONGER: dict[str, int] = {}
