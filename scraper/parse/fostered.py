@@ -22,8 +22,7 @@ from .nesting import ATTRIBUTE, COMMENT, MAX_FOSTERED
 
 LEAST = 140_000  # bytes of the smallest page that does harm
 WINDOW = 2 * 1024  # bytes
-SOME = 16  # one of so many bytes is looked at; half of them in pages of more than
-LONG = 2**20  # bytes
+SOME = 16  # one of so many bytes is looked at
 TEXT = 128 * 1024  # bytes that are searched for long pieces in one go
 
 _END = rb"(?=[\t\n\f\r />]|\Z)"
@@ -36,27 +35,14 @@ _ODD = (
     rb"(?:t(?:able|body|d|foot|h|head|r|emplate|itle|extarea)|c(?:aption|ol|olgroup)|s(?:cript|tyle|vg)|h(?:tml|ead)|body"
     rb"|f(?:orm|rame|rameset)|i(?:nput|frame)|math|no(?:embed|frames)|plaintext|xmp)" + _END
 )
-# A cell, up to what may end it.
-_CELL = (
-    rb"<t[dh]"
-    + _END
-    + _REST
-    + rb"(?:[^<]++|<(?!/?(?:"
-    + _PARTS
-    + rb"|"
-    + _RAW
-    + rb")"
-    + _END
-    + rb"|/(?:svg|math)|!\[)"
-    rb"(?:/?" + _TAG + rb"|" + COMMENT + rb"|[!?/](?!--)[^>]*+(?:>|\Z)|(?![a-z!?/]))){0,2048}+"
-)
+_MARKUP = rb"(?:/?" + _TAG + rb"|" + COMMENT + rb"|[!?/](?!--)[^>]*+(?:>|\Z)|(?![a-z!?/]))"  # behind a '<'
+_SHAPES = rb"(?:g|path|circle|rect|line|poly(?:gon|line)|ellipse|defs|use|stop|symbol)" + _END + _REST
 _DRAWING = (
-    rb"<svg"
-    + _END
-    + _REST
-    + rb"(?:[^<]++|<title>[^<]*+</title>|</?(?:g|path|circle|rect|line|poly(?:gon|line)|ellipse"
-    rb"|defs|use|stop|symbol)" + _END + _REST + rb"){0,2048}+(?:</svg>|\Z)[^<]*+"
+    rb"<svg" + _END + _REST + rb"(?:[^<]++|<title>[^<]*+</title>|</?" + _SHAPES + rb"){0,2048}+(?:</svg>|\Z)[^<]*+"
 )
+# A cell, up to what may end it.
+_OUT = rb"(?:/?(?:" + _PARTS + rb"|" + _RAW + rb")" + _END + rb"|/(?:svg|math)|!\[)"
+_CELL = rb"<t[dh]" + _END + _REST + rb"(?:[^<]++|" + _DRAWING + rb"|<(?!" + _OUT + rb")" + _MARKUP + rb"){0,2048}+"
 # An element in front of the table, or a tag that opens one, what ends with it, and the first text behind.
 _ELEMENT = (
     rb"<(?!" + _ODD + rb")(?P<name>[a-z][^\t\n\f\r />]*+)" + _REST + rb"(?:[^<]*+</(?P=name)[\t\n\f\r ]*+>)?+"
@@ -66,11 +52,18 @@ _PLAIN = b"|".join(name + _END + _REST + rb"[^<]*+(?:</" + name + _END + _REST +
 _SCRIPT = (
     rb"script" + _END + _REST + rb"(?:[^<]++|<(?!/script" + _END + rb"|!--))*+(?:</script" + _END + _REST + rb"|\Z)"
 )
+_UNREAD = rb"(?:svg|math|template|" + _RAW + rb")" + _END + rb"|!\["
 _OTHER = (
-    rb"(?><(?:(?=[instpx])(?:" + _SCRIPT + rb"|" + _PLAIN + rb")"
-    rb"|(?!(?:svg|math|template|" + _RAW + rb")" + _END + rb"|!\[)"
-    rb"(?:/?" + _TAG + rb"|" + COMMENT + rb"|[!?/](?!--)[^>]*+(?:>|\Z)|(?![a-z!?/]))))[\t\n\f\r ]*+"
-)  # fmt: skip
+    rb"(?><(?:(?=[instpx])(?:"
+    + _SCRIPT
+    + rb"|"
+    + _PLAIN
+    + rb")|(?!"
+    + _UNREAD
+    + rb")"
+    + _MARKUP
+    + rb"))[\t\n\f\r ]*+"
+)
 _CALM = _ELEMENT + rb"|" + _CELL + rb"|" + _DRAWING
 # Up to the next piece, or to what is not read. Not possessive: Python 3.11 fails where groups are in such a loop.
 _PIECE = re.compile(
@@ -83,7 +76,7 @@ _START = re.compile(rb"<[a-z]")
 def fosters(html: bytes) -> bool:
     """Whether a page may have too much text copied. O(length), 1 ms for a megabyte of tags."""
     size = len(html)
-    if size <= LEAST or sampled(html) * size <= MAX_FOSTERED:
+    if size <= LEAST or 2 * sampled(html) * size <= MAX_FOSTERED:  # few may be seen of few long ones
         return False
     html = html.lower()
     if b"<table" not in html and b"<template" not in html:
@@ -94,14 +87,13 @@ def fosters(html: bytes) -> bool:
 
 def sampled(html: bytes) -> int:
     """About how many pieces of text may be joined to others."""
-    some = SOME if len(html) <= LONG else 2 * SOME
-    found, every = 0, WINDOW * some
+    found, every = 0, WINDOW * SOME
     for start in range(0, len(html), every):
         at = start + int((every - WINDOW) * random())
         part = html[at : at + WINDOW].lower()
         first = _START.search(part)  # an end tag before it may belong to what began before the window
         found += pieces(part if first is None else part[first.start() :])[0]
-    return found * some
+    return found * SOME
 
 
 def pieces(html: bytes) -> tuple[int, int]:
