@@ -14,6 +14,7 @@ NUMBER = re.compile(r"\d[\d,.:-]*(?<![,.:-])")
 PAGE = re.compile(r"(https?://[^/\s]+/)[\w/.-]*")  # which one comes first is a matter of milliseconds
 COUNT = re.compile(r"\d+( \S+\.\w+)?")  # what `wc -l` says, which has to be true
 SPAN = re.compile(r"# (?:s|min) ago")
+PACE = "0.01"  # seconds between the requests of a crawl that is waited for; one to be killed keeps its own
 # An example that waits is long enough: here `sleep` lasts until the crawl beside it has recorded more items.
 PRELUDE = """
 count() { cat output/*/2*/items.jsonl 2>/dev/null | wc -l; }
@@ -36,7 +37,7 @@ def told(block: str, folder: Path) -> str:
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     environment = kept | {"PATH": path, "PYTHONPATH": root, "PYTHONWARNINGS": "error"}
     done = subprocess.run(
-        ["bash", "-c", f"{PRELUDE}{block}\nwait"],
+        ["bash", "-c", f"{PRELUDE}{_hurried(block)}\nwait"],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -46,6 +47,16 @@ def told(block: str, folder: Path) -> str:
         timeout=120,
     )
     return done.stdout.replace(str(folder), HOME)
+
+
+def _hurried(block: str) -> str:
+    """The block with PACE for every crawl that it waits for."""
+    lines = []
+    for line in block.splitlines():
+        if line.startswith("scraper ") and not line.rstrip().endswith("&"):
+            line = f"SCRAPER_DELAY={PACE} " + line.replace("delay=0.05", f"delay={PACE}")
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def missing(shown: str, said: str) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os.path
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -93,7 +93,7 @@ def where(work: Any) -> Place:
         for kind in ("cr", "gi", "ag"):
             frame = frame or getattr(work, f"{kind}_frame", None)
         if frame is not None:
-            lines.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+            lines.append(f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}")
         work = next(
             (
                 inner

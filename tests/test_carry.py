@@ -46,7 +46,7 @@ async def test_a_rest_that_a_host_asked_for_holds_across_kills(site: Site, tmp_p
     def overloaded(visit: Visit) -> Answer:
         if not visit.number:
             asked.append(time.monotonic())
-            return Answer(429, headers={"Retry-After": "5"})
+            return Answer(429, headers={"Retry-After": "3"})
         return Answer(200, page())
 
     site.page("/", page(*(f"/{n}" for n in range(9))))
@@ -58,16 +58,16 @@ async def test_a_rest_that_a_host_asked_for_holds_across_kills(site: Site, tmp_p
         await asyncio.sleep(0.15)  # far less than `commit_every`: a rest is committed at once
         process.kill()
     async with lives.life() as process:
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.8)
         process.kill()
     stats = await lives.ends()
-    assert during(site.hits, asked[0] + 0.02, asked[0] + 5 - JITTER) == []
+    assert during(site.hits, asked[0] + 0.02, asked[0] + 3 - JITTER) == []
     assert lives.answers().total() == 10
     assert stats["politeness"]["a.test"]["rests"] == 1
 
 
 async def test_a_rest_that_began_with_robots_txt_holds_too(site: Site, tmp_path: Path) -> None:
-    site.page("/robots.txt", times=[Answer(503, headers={"Retry-After": "3"})])
+    site.page("/robots.txt", times=[Answer(503, headers={"Retry-After": "2"})])
     site.page("/", "x")
     lives = Lives(site, tmp_path, Walk, commit_every=5)
     async with lives.life() as process:
@@ -76,7 +76,7 @@ async def test_a_rest_that_began_with_robots_txt_holds_too(site: Site, tmp_path:
         process.kill()
     await lives.ends()
     asked = site.hits[0].end
-    assert during(site.hits, asked + 0.02, asked + 3 - JITTER) == []
+    assert during(site.hits, asked + 0.02, asked + 2 - JITTER) == []
     assert len(lives.items()) == 1
 
 
@@ -84,7 +84,7 @@ async def test_a_rest_that_began_with_robots_txt_holds_too(site: Site, tmp_path:
 async def test_robots_txt_is_asked_for_once_and_its_delay_holds_from_the_first_request(
     site: Site, tmp_path: Path
 ) -> None:
-    site.robots("User-agent: *\nDisallow: /no\nCrawl-delay: 0.6")
+    site.robots("User-agent: *\nDisallow: /no\nCrawl-delay: 0.4")
     site.page("/", page("/1", "/2", "/3", "/4", "/no"))
     site.page("*", page())
     lives = Lives(site, tmp_path, Walk)
@@ -93,24 +93,24 @@ async def test_robots_txt_is_asked_for_once_and_its_delay_holds_from_the_first_r
     await lives.ends()
     assert len(site.hits_of(path="/robots.txt")) == 1
     assert not site.hits_of(path="/no")
-    assert min(spacing(site.hits)) >= 0.6 - JITTER
+    assert min(spacing(site.hits)) >= 0.4 - JITTER
     for began in lives.began[1:]:
-        assert not during(site.hits, began, began + 0.6)
+        assert not during(site.hits, began, began + 0.4)
 
 
 @pytest.mark.timed
 async def test_no_host_is_contacted_before_opening_time_plus_its_delay(site: Site, tmp_path: Path) -> None:
     site.page("/", page(*(f"http://{host}.test/{n}" for host in "ab" for n in range(4))))
     site.page("*", page())
-    lives = Lives(site, tmp_path, Walk, delay=0.5, scope="any")
+    lives = Lives(site, tmp_path, Walk, delay=0.4, scope="any")
     for _ in range(2):
         await lives.killed(lives.after(3))
     await lives.ends()
     assert lives.answers().total() == 9
     for host in ("a.test", "b.test"):
-        assert min(spacing(site.hits_of(host))) >= 0.5 - JITTER
+        assert min(spacing(site.hits_of(host))) >= 0.4 - JITTER
     for began in lives.began[1:]:
-        assert not during(site.hits, began, began + 0.5)
+        assert not during(site.hits, began, began + 0.4)
 
 
 class Cookies(Walk):
@@ -490,7 +490,7 @@ async def test_a_page_whose_own_fetch_waits_at_the_kill_is_done_again_whole(site
 
 async def test_a_crawl_that_only_waits_ends_and_goes_on_when_it_is_due(site: Site, tmp_path: Path) -> None:
     site.page("/", page(*(f"/{n}" for n in range(5)), "http://b.test/"), host="a.test")
-    site.page("/0", "x", times=[Answer(429, headers={"Retry-After": "6"})])
+    site.page("/0", "x", times=[Answer(429, headers={"Retry-After": "5"})])
     site.page("*", "x")
     lives = Lives(site, tmp_path, Walk, scope="any", concurrency=1, max_wait=0.5)
     stats = await lives.ends(130)
@@ -498,10 +498,10 @@ async def test_a_crawl_that_only_waits_ends_and_goes_on_when_it_is_due(site: Sit
     [asked] = [hit for hit in site.hits if hit.status == 429]
     stats = await lives.ends(130)
     assert stats["why"] == "waiting"
-    assert time.monotonic() < asked.end + 5
-    await asyncio.sleep(asked.end + 6 - time.monotonic())
+    assert time.monotonic() < asked.end + 4.4
+    await asyncio.sleep(asked.end + 5 - time.monotonic())
     stats = await lives.ends()
-    assert during(site.hits_of("a.test"), asked.end + 0.02, asked.end + 6 - JITTER) == []
+    assert during(site.hits_of("a.test"), asked.end + 0.02, asked.end + 5 - JITTER) == []
     assert lives.answers() == {
         **{(f"/{n}", "done", "ok"): 1 for n in range(5)},
         ("/", "done", "ok"): 2,

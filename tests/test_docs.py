@@ -26,6 +26,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOP = "http://127.0.0.1:8000/"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPIDER = re.compile(r"# (spiders/\w+\.py)\n")
+PACE = re.compile(r"""(\bdelay(?:=|": ))0\.0\d+""")  # what an example waits between requests
 LINK = re.compile(r"\]\((?!\w+:)([^)#]+)(?:#[^)]*)?\)")
 COMMAND = importlib.util.find_spec("scraper.cli") is not None
 
@@ -93,7 +94,7 @@ async def test_every_spider_shown_crawls_to_its_end(address: str, project: Path)
 def test_the_programs_and_commands_of_a_page_run_in_order(page: Path, address: str, project: Path) -> None:
     ran = 0
     for language, text in blocks(page, "python", "sh"):
-        text = text.replace(SHOP, address)
+        text = PACE.sub(r"\g<1>0.005", text.replace(SHOP, address))
         if found := SPIDER.match(text):
             (project / found[1]).write_text(text, encoding="utf-8")
         elif language == "python":

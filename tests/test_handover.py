@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from scraper import FetchError, Request, Response, Spider
-from scraper.clock import FastClock
+from scraper.clock import Clock
 from scraper.crawl import Crawl
 from scraper.outcome import End, dropped, failed
 from scraper.program import Result, crawl, stream
@@ -101,6 +102,16 @@ async def test_a_second_life_counts_nothing_twice(site: Site, tmp_path: Path) ->
     assert line.gate.host("a.test").answered == 80
 
 
+class Ahead(Clock):
+    """The machine's clock in some hours."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def wall(self) -> float:
+        return time.time() + self._seconds
+
+
 async def test_hosts_that_rest_for_hours_end_it_as_waiting_however_their_pages_wait(
     site: Site, tmp_path: Path
 ) -> None:
@@ -110,15 +121,13 @@ async def test_hosts_that_rest_for_hours_end_it_as_waiting_however_their_pages_w
         site.page("/", page(*links), host=host)
         site.page("*", "x", host=host)
         site.page("/5", "x", host=host, times=[Answer(503, headers={"Retry-After": "5000"})])
-    clock = FastClock(2000)
-    settings = {"scope": "any", "concurrency": 4, "max_wait": 1000.0, "max_rest": 1e5, "clock": clock}
+    settings = {"scope": "any", "concurrency": 4, "max_wait": 1000.0, "max_rest": 1e5}
     first = await life(site, tmp_path, Walk(), **settings)
     assert (first.report.why, first.report.exit_code) == ("waiting", 130)
     asked = len(site.hits)
     second = await life(site, tmp_path, Walk(), **settings)
     assert (second.report.why, len(site.hits)) == ("waiting", asked)
-    await clock.sleep(6000)
-    last = await life(site, tmp_path, Walk(), **settings)
+    last = await life(site, tmp_path, Walk(), **settings, clock=Ahead(6000))
     assert (last.report.state, last.report.stats.done) == ("finished", 41)
     assert [proof.rests for proof in last.report.proofs.values()] == [1, 1]
 
@@ -133,12 +142,10 @@ class Later(Walk):
 
 async def test_retries_that_are_due_in_hours_end_it_as_waiting(site: Site, tmp_path: Path) -> None:
     site.page("*", "x")
-    clock = FastClock(2000)
     for why in ("waiting", "waiting"):
-        result = await life(site, tmp_path, Later(), max_wait=1000.0, clock=clock)
+        result = await life(site, tmp_path, Later(), max_wait=1000.0)
         assert (result.report.why, result.report.stats.done) == (why, 1)
-    await clock.sleep(4500)
-    result = await life(site, tmp_path, Later(), max_wait=1000.0, clock=clock)
+    result = await life(site, tmp_path, Later(), max_wait=1000.0, clock=Ahead(5001))
     assert (result.report.why, result.report.stats.done) == ("finished", 2)
 
 

@@ -19,13 +19,13 @@ from .conftest import QUICK
 
 pytestmark = pytest.mark.timed
 HOSTS = 10
-PAGES = 14
+PAGES = 10
 JITTER = 0.010  # seconds by which a server that shares two cores may take one request up later than another
 REST = 1.0
 
 
 def delay_of(number: int) -> float:
-    return 0.05 + 0.05 * number
+    return 0.05 + 0.03 * number
 
 
 def limit_of(number: int) -> int:

@@ -88,7 +88,7 @@ def furnished(site: Site) -> Site:
     site.page("/", "<a href=/a>a</a><a href=/b>b</a><a href=/moved>m</a><a href=/flaky>f</a>")
     site.page("/2", "two")
     site.page("/a", "a")
-    site.page("/b", "b", delay=0.05)
+    site.page("/b", "b", delay=0.02)
     site.redirect("/moved", "/target")
     site.page("/target", "here")
     site.page("/flaky", "well", times=[Answer(500)])

@@ -4,8 +4,8 @@ lexbor parses most things in linear time, but measured on one core: 16,000 neste
 times that for twice as many (each looks up the stack for an open `p`); 1,000 times `<p><b n>` take 0.13 s and
 160 MB, four times that for twice as many (each `p` opens all the unclosed `b` again); 10,000 different
 attributes of one element take 0.15 s, quadratic too; 4,000 pieces of 500 bytes of text between comments in a
-table take 0.7 s and 1.3 GB (each is copied in front of the table together with all before it). 100,000
-`<option>` took 19 s until its mutation events were switched off (see reader.py).
+table take 0.7 s and 1.3 GB (each is copied in front of the table together with all before it: see fostered.py).
+100,000 `<option>` took 19 s until its mutation events were switched off (see reader.py).
 
 `suspicious` counts: below its limits nothing can cost more than 3 s in a thread, or 0.1 s on the loop (`large`
 sends to a thread what could). Only what it names is read tag by tag, by a tokenizer in one linear regex and a
@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from random import random
 
 from .elements import RAW
-from .nesting import ATTRIBUTE, COMMENT, MAX_ATTRIBUTES, MAX_FOSTERED, NODES, Nesting
+from .fostered import fosters
+from .nesting import ATTRIBUTE, COMMENT, MAX_ATTRIBUTES, NODES, Nesting
 
 LARGE = 256 * 1024  # bytes; about 3 ms of parsing
 MANY = 8_000  # tags; nested as deep as they go they cost 70 ms
@@ -34,21 +35,23 @@ SLICE = 256 * 1024  # bytes; a millisecond of the fastest regex here, five of th
 EVERY = 8 * 1024  # bytes, of which one place is looked at for what takes many
 NEAR = 4 * 1024  # the same for what opens formatting elements again
 UNSEEN = 3_000  # tags that may lie between two such places
+CUT = 2  # elements that are cut in two at the ends of a piece
 
 # Closed with nothing but text inside; strict about quotes, so that none is seen where there is none.
 _ATTRIBUTES = rb"(?:[^<>\"'=]++|=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\"'<>= \t\n\f\r]++))*+"
 _TEXT_ONLY = rb"(?:[\t\n\f\r /]" + _ATTRIBUTES + rb")?+>[^<]*</\1>"
-# A formatting element with attributes (of those without, a parser keeps three), or a table; most tags fail at their
-# second byte.
+# A formatting element with attributes (of those without, a parser keeps three) that holds more than text; most tags
+# fail at their second byte.
 _FORMAT = re.compile(
-    rb"<([bcefistuBCEFISTU](?:(?=[\t\n\f\r /])|[mMtT](?=[\t\n\f\r /])|[iI][gG](?=[\t\n\f\r /])"
-    rb"|[oO][dDnN][eEtT](?=[\t\n\f\r /])|[mMtT][aArR][a-zA-Z]{2,3}(?=[\t\n\f\r /])"
-    rb"|[aA][bB][lL][eE](?=[\t\n\f\r />])))(?:[\t\n\f\r /](" + _ATTRIBUTES + rb">[^<]*</\1>))?"
+    rb"<(?=[bcefistuBCEFISTU][mtioMTIO\t\n\f\r /])"
+    rb"([a-zA-Z](?:|[mMtT]|[iI][gG]|[oO][dDnN][eEtT]|[mMtT][aArR][a-zA-Z]{2,3}))"
+    rb"[\t\n\f\r /](?!" + _ATTRIBUTES + rb">[^<]*</\1>)"
 )
 _INLINE_LEAF = re.compile(rb"<(a|b|code|em|i|small|span|strong|sub|sup|td|th)" + _TEXT_ONLY)
 _LEAF = re.compile(
-    rb"<([a-zA-Z][a-zA-Z0-9]*+)" + _TEXT_ONLY + rb"|<(?:br|hr|img|input|link|meta|wbr)(?:[ /][^<>\"']*+)?+>"
-)
+    rb"<([a-zA-Z][a-zA-Z0-9]*+)" + _TEXT_ONLY + rb"|<(?:br|hr|img|input|link|meta|wbr)"
+    rb"(?:[\t\n\f\r /]" + _ATTRIBUTES + rb")?+>"
+)  # fmt: skip
 _HIDDEN = re.compile(rb"=[\t\n\f\r ]*+(?:\"[^\">]*+>|'[^'>]*+>)")  # a '>' that ends no tag
 _RAW_TEXT = b"|".join(name + rb"(?=[\t\n\f\r />])[^>]*+(?:[^<]++|<(?!/" + name + rb"))*+" for name in sorted(RAW))
 # Tags that have few attributes, raw text and comments passed over.
@@ -60,25 +63,6 @@ _FEW = re.compile(
     + rb"|"
     + COMMENT
     + rb"|[!?/](?!--)[^>]*+|(?![a-zA-Z!?/]))){1,4096}+"
-)
-# What divides the text of a table without standing in front of the table itself, and text that may be such: it is
-# not at the beginning of an element.
-_DIVIDER = re.compile(
-    rb"<(?:!|[tT][aAbBdDeEfFhHrR]|[sS](?:[cC]|[tT][yY])|[cC](?:[aA][pP]|[oO][lL])|[fF][oO][rR]|[iI][nN][pP]|[hH][tT]"
-    rb"|[bB][oO])"
-)
-_BETWEEN = re.compile(
-    rb"(?:--!?|<[/!?][^>]*+|<(?:[tT][aAbBfFhHrR]|[cCfFhHiIsSbB])[^>]*+)>[\t\n\f\r ]*+([^<\t\n\f\r ][^<]*+)"
-)
-# A cell with nothing in it that could end it sooner: what stands there is not in the table itself.
-_CELL = re.compile(
-    rb"<[tT][dDhH](?:[\t\n\f\r /][^<>]*+)?>(?:[^<]++|<(?![!?]|/?(?:[tT][aAbBdDfFhHrR]|[cC][aAoO]|[hH][tT]|[bB][oO]"
-    rb"|[fF][rR])))*+</[tT][dDhH][\t\n\f\r />]"
-)
-# An element of text with inline ones only: they neither end it, nor does it stand in the table itself.
-_TEXT = re.compile(
-    rb"<(p|li|div|dd|dt|pre|h[1-6])(?:[\t\n\f\r ][^<>]*+)?>(?:[^<]++|</?(?:a|abbr|b|br|cite|code|em|i|img|kbd|mark"
-    rb"|q|s|samp|small|span|strong|sub|sup|time|u|var|wbr)(?:[\t\n\f\r /][^<>]*+)?>)*+</\1>"
 )
 
 
@@ -97,7 +81,7 @@ def suspicious(html: bytes) -> bool:
         return False
     if size <= 2 * GAP:
         return html.count(b"<") > FEW and _opens_again(html)
-    if _hides_attributes(html) or _opens_again(html):
+    if _hides_attributes(html) or fosters(html) or _opens_again(html):
         return True
     return size > 3 * DEEP and 4 * _tags(html) > 3 * DEEP and _can_nest(html)
 
@@ -137,16 +121,10 @@ def _exactly(html: bytes) -> int:
 
 
 def _opens_again(html: bytes) -> bool:
-    """Whether unclosed formatting elements may be opened again too often, or text copied in a table."""
+    """Whether unclosed formatting elements may be opened again too often."""
     size = len(html)
     most = NODES if size <= LARGE else 2 * NODES
-    formats, tables = 0, False
-    for start, stop in _slices(html):
-        found = [name for name, leaf in _FORMAT.findall(html, start, stop) if not leaf]
-        formats += len(found)
-        tables = tables or b"table" in b" ".join(found).lower()
-    if tables and size * size > 40 * MAX_FOSTERED and _fosters(html):
-        return True
+    formats = sum(len(_FORMAT.findall(html, start, stop)) for start, stop in _slices(html))
     if formats * size <= 3 * most:  # three bytes are the shortest tag
         return False
     tags = _exactly(html)
@@ -171,7 +149,7 @@ def _unclosed(html: bytes, enough: int) -> int:
     for start, stop in _slices(html):
         part = html[start:stop]
         for _ in range(4):  # a closed one may hold others that are closed
-            open_ = sum(not leaf for name, leaf in _FORMAT.findall(part) if name.lower() != b"table")
+            open_ = len(_FORMAT.findall(part))
             if not open_:
                 break
             part = _LEAF.sub(b"", part)
@@ -185,27 +163,31 @@ def _unclosed(html: bytes, enough: int) -> int:
 
 
 def _can_nest(html: bytes) -> bool:
+    """Whether too many tags may nest: seen in short pieces, and then in longer ones, which cut less apart."""
+    return _nests(html, 2 * 1024) and _nests(html, 2 * EVERY)
+
+
+def _nests(html: bytes, length: int) -> bool:
     """Whether too many tags look up a stack on which too many can be open at once, a quarter more than are seen.
 
     Inline elements with only text look nothing up; elements that are closed with nothing open inside do not
-    add to the depth.
+    add to the depth, nor do end tags.
     """
-    parts = [html[at : at + 2048] for at in _places(len(html), 4 * EVERY, 2048)]
+    parts = [html[at : at + length] for at in _places(len(html), 4 * EVERY, length)]
     before = sum(part.count(b"<") for part in parts)
     most = 4 * before * DEEP // (5 * _exactly(html)) if before else 0
     parts = [_INLINE_LEAF.sub(b"", part) for part in parts]
-    looking = left = _whole(parts)
+    looking = sum(max(0, part.count(b"<") - CUT) for part in parts)
     for _ in range(8):  # levels of elements inside each other
-        if looking * left <= most * most:
+        if looking * _opened(parts) <= most * most:
             return False
         parts = [_LEAF.sub(b"", part) for part in parts]
-        left = _whole(parts)
-    return looking * left > most * most
+    return looking * _opened(parts) > most * most
 
 
-def _whole(parts: list[bytes]) -> int:
-    """The tags of all parts, but for an element at each end that may have been cut in two."""
-    return sum(max(0, part.count(b"<") - 2) for part in parts)
+def _opened(parts: list[bytes]) -> int:
+    """The start tags of all parts, but for those of elements that may have been cut in two."""
+    return sum(max(0, part.count(b"<") - part.count(b"</") - CUT) for part in parts)
 
 
 # -- what hides in one tag ------------------------------------------------------------------------------
@@ -231,18 +213,3 @@ def _few_attributes(html: bytes) -> bool:
             return False
         place = tokens.end()
     return True
-
-
-# -- what is copied in front of a table -----------------------------------------------------------------
-
-
-def _fosters(html: bytes) -> bool:
-    """Whether pieces of text in a table itself may be copied too often, each with all before it."""
-    dividers = sum(len(_DIVIDER.findall(html, start, stop)) for start, stop in _slices(html))
-    if dividers * len(html) <= 2 * MAX_FOSTERED:
-        return False
-    copied = sum(sum(map(len, _BETWEEN.findall(html, start, stop))) for start, stop in _slices(html))
-    if dividers * copied <= 2 * MAX_FOSTERED:
-        return False
-    outside = (_TEXT.sub(b"", _CELL.sub(b"", html[start:stop])) for start, stop in _slices(html))
-    return dividers * sum(sum(map(len, _BETWEEN.findall(part))) for part in outside) > 2 * MAX_FOSTERED

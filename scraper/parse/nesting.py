@@ -34,6 +34,7 @@ MAX_DEPTH = 512  # where browsers stop to nest as well
 MAX_ATTRIBUTES = 512  # of one element
 MAX_FOSTERED = 500_000_000  # bytes copied while text moves out of a table: 80 ms and 170 MB
 TOKENS = 1_500_000  # tags that are read one by one: 3 s
+MOVING = TABLE | {b"~~"}  # where text moves in front of the table, or to the end of a template
 STEPS = 64  # looks up the stack for each tag, on the average; pages of people need less than 10
 
 ATTRIBUTE = (
@@ -166,7 +167,7 @@ class Nesting:
     def _text(self, start: int, end: int) -> None:
         if self.formats:
             self._reconstruct()
-        if self.stack and self.stack[-1] in TABLE and not self.html[start:end].isspace():
+        if self.stack and self.stack[-1] in MOVING and not self.html[start:end].isspace():
             self.run_text += end - start  # it moves in front of the table, joined to all that is there
             self.fostered += self.run_text
             if self.fostered > MAX_FOSTERED:
@@ -202,7 +203,7 @@ class Nesting:
             around = self._table()
             if around != b"table":
                 if around:  # depending on what came before a parser takes it or not: never closed by name
-                    self._push(b"~")
+                    self._push(b"~" if name in MARKERS else b"~~")
                 return
         if name in CLOSES:
             closed = self._close(CLOSES[name], lowest=name in TABLE_PARTS)

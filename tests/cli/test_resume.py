@@ -100,7 +100,7 @@ async def test_a_killed_command_is_answered_by_its_next_start(tmp_path: Path) ->
     body = "    def parse(self, response):\n        yield {'url': response.url}\n"
     body += "        yield response.follow_all(css='a[href]')\n"
     async with Site() as site:
-        paths = site.tree(pages=100, delay=0.05)
+        paths = site.tree(pages=80, delay=0.03)
         text = SPIDER.format(url=site.url()).partition("    def parse")[0] + body
         (tmp_path / "one.py").write_text(text)
         words = ("crawl", "one.py", *FAST, "-s", "per_host=1", "-s", "commit_every=0.05", "-o", "a.jsonl")

@@ -15,7 +15,7 @@ from scraper.testing.trial_site import TrialProcess
 
 from . import disk
 
-KILLS = 50
+KILLS = 40
 AT_ONCE = 3  # crawls
 
 

@@ -95,10 +95,10 @@ def test_a_limit_is_exact_across_kills(
 def test_a_process_that_goes_on_lets_each_host_wait_for_its_delay_first(
     small: list[TrialProcess], tmp_path: Path, chance: random.Random
 ) -> None:
-    site, delay = small[0], 1.5
+    site, delay = small[0], 0.9
     site.forget()
-    ordeal = Ordeal(site, tmp_path / "work", more=("-s", f"delay={delay}", "-s", "max_pages=8"))
-    ordeal.finish(chance, lambda chance: Death(chance.uniform(0.1, 1.0), at_work=True), most=2)
+    ordeal = Ordeal(site, tmp_path / "work", more=("-s", f"delay={delay}", "-s", "max_pages=6"))
+    ordeal.finish(chance, lambda chance: Death(chance.uniform(0.1, 0.6), at_work=True), most=2)
     times = sorted(at for at, *_ in site.visits)
     for end in ordeal.ends[1:]:  # the one before it was killed, and nobody knows what it had sent last
         first = min((at for at in times if at > end.began), default=end.began + delay)

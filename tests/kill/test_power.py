@@ -12,7 +12,7 @@ from scraper.testing.trial_site import TrialProcess
 from .disk import Disk
 from .harness import Ordeal, spread
 
-CUTS = 8  # losses of power in each test
+CUTS = 6  # losses of power in each test
 
 
 @pytest.mark.parametrize("everything", [True, False], ids=["all", "some"])

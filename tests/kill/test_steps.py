@@ -28,6 +28,7 @@ WORDS = {
     "i/o error": r"(?i)input/output|I/O error",
 }
 COUNTED = "WSTR"
+DRAWN = re.compile(r"[0-9a-f]{8,}")  # in the names of cursors and pointers
 
 
 def _environment(shim: Path, folder: Path, **more: str) -> dict[str, str]:
@@ -47,7 +48,7 @@ def _chosen(known: Sequence[Operation], every: bool, turn: int) -> list[int]:
     if every:
         return [each.number for each in known]
     chosen = {each.number for each in known if each.number <= FIRST or each.number % EVERY == 0}
-    chosen.update({(each.what, Path(each.path).name): each.number for each in known}.values())
+    chosen.update({(each.what, DRAWN.sub("#", Path(each.path).name)): each.number for each in known}.values())
     return sorted(chosen)[turn :: len(ERRORS)]
 
 

@@ -92,11 +92,11 @@ HARMLESS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_in_less_than_a_second(name: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(FetchError) as caught:
         bombs.check(BOMBS[name])
     assert caught.value.reason is Reason.HTML_BOMB
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize("name", HARMLESS)

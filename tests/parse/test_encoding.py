@@ -154,9 +154,9 @@ def test_any_soup_of_tags_names_an_encoding_or_none(parts: list[int | bytes]) ->
 )
 def test_a_hostile_head_is_read_in_linear_time(unit: bytes) -> None:
     body = b"<meta charset= " + unit * (40_000 // len(unit)) + b"' charset=gbk>"
-    started = time.perf_counter()
+    started = time.thread_time()
     sniff(body)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_utf_8_and_plain_ascii_reach_the_parser_without_a_copy() -> None:

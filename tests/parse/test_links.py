@@ -168,14 +168,14 @@ def test_any_text_is_a_refresh_or_none(content: str) -> None:
 
 
 def test_long_values_take_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     for piece in ("9", " ", ";", "url", "=", "'", ","):
         refresh(piece * 300_000)
         refresh("1" + piece * 300_000)
     for piece in ("<", "a,", '<a>;"', "<a>,", "(", ","):
         list(srcset(piece * 100_000))
         list(link_header(piece * 100_000))
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5
 
 
 def test_a_page_has_at_most_so_many_links() -> None:
