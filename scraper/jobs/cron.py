@@ -107,9 +107,9 @@ class Cron:
 
     def _check(self) -> None:
         """Raise Unfit that says which field is wrong, or that there is no such day."""
-        from cronsim import CronSimError  # _parsed has seen that it is there
-
         parsed = _parsed()
+        from cronsim import CronSimError
+
         try:
             found = next(parsed(self.line, _SOME_DAY), None)
         except CronSimError as error:
@@ -120,7 +120,7 @@ class Cron:
         for number, field in enumerate(self.fields):
             for term in field.split(","):
                 step = term.partition("/")[2]
-                if step.isdigit() and int(step) > _SIZES[number]:
+                if step.isdecimal() and int(step) > _SIZES[number]:
                     raise Unfit(
                         f"the {FIELDS[number]} {term!r} has a step that is longer than the whole field; "
                         "write 'every 90 minutes' for such intervals"
@@ -157,7 +157,7 @@ def _blame(number: int, field: str) -> str:
     name = FIELDS[number]
     term = next((each for each in field.split(",") if not _stands(number, each)), field)
     bare, slash, step = term.partition("/")
-    if slash and (not step.isdigit() or int(step) == 0):
+    if slash and (not step.isdecimal() or int(step) == 0):
         return f"the {name} {term!r} must have a step of 1 or more after the slash, not {step!r}"
     first, dash, last = bare.partition("-")
     if dash and _stands(number, first) and _stands(number, last):
