@@ -79,7 +79,8 @@ class Cron:
         while a < b:
             today = local(a + 1, self.zone).replace(hour=0, minute=0, second=0)
             midnight, end = moment_of(today, self.zone), moment_of(today + _DAYS, self.zone)
-            if midnight == a + 1 and end - 1 <= b and change(midnight - _DAY, end, self.zone) is None:
+            since = midnight - (1 if self.wild else _DAY)  # what a gap skips at the end of a day runs on the next
+            if midnight == a + 1 and end - 1 <= b and change(since, end, self.zone) is None:
                 total += self._on(today)
                 a = end - 1
                 continue
