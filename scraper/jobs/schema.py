@@ -82,6 +82,7 @@ def connect(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _make(path)
+        _check_kind(path)
         base = _open(path)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(trouble(path, error)) from error
@@ -140,6 +141,13 @@ def _open(path: Path) -> sqlite3.Connection:
         base.close()
         raise
     return base
+
+
+def _check_kind(path: Path) -> None:
+    """See that a file is ours before anything is written to it, be it only its kind of log."""
+    base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None)
+    with closing(base):
+        check(base, path)
 
 
 def _make(path: Path) -> None:
