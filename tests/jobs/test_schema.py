@@ -5,11 +5,13 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from scraper.errors import StoreError
 from scraper.frontier import schema as crawl
 from scraper.jobs import schema
+from scraper.jobs.record import Act, Alert, Delivery, JobRun
 from scraper.jobs.store import Jobs
 
 from .world import SHOP
@@ -121,3 +123,10 @@ def test_a_closed_store_says_so(jobs: Jobs) -> None:
         jobs.jobs()
     with pytest.raises(StoreError, match="closed"):
         jobs.put(SHOP, now=1.0, who="ann")
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"), [("run", JobRun), ("act", Act), ("alert", Alert), ("delivery", Delivery)]
+)
+def test_a_table_has_what_its_value_has(jobs: Jobs, table: str, kind: type[msgspec.Struct]) -> None:
+    assert [row[1] for row in jobs.rows(f"PRAGMA table_info({table})")] == [*kind.__struct_fields__]
