@@ -30,9 +30,10 @@ TABLES = (
     # AUTOINCREMENT: the id of a run that was deleted names its log, and is never given again
     """CREATE TABLE run (
   id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, spider TEXT NOT NULL, planned REAL NOT NULL,
-  cause TEXT NOT NULL, state TEXT NOT NULL, "by" TEXT NOT NULL, parent INTEGER NOT NULL, due REAL NOT NULL,
-  priority INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL, run TEXT NOT NULL,
-  pid INTEGER NOT NULL, birth TEXT NOT NULL, began REAL NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
+  cause TEXT NOT NULL, state TEXT NOT NULL, "by" TEXT NOT NULL, args TEXT NOT NULL, parent INTEGER NOT NULL,
+  due REAL NOT NULL, priority INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL,
+  deaths INTEGER NOT NULL, run TEXT NOT NULL, pid INTEGER NOT NULL, birth TEXT NOT NULL, began REAL NOT NULL,
+  started REAL NOT NULL, ended REAL NOT NULL,
   exit_code INTEGER, why TEXT NOT NULL, stop TEXT NOT NULL CHECK (stop IN ('', 'cancel', 'kill')),
   stopped_by TEXT NOT NULL, pages INTEGER NOT NULL, items INTEGER NOT NULL, failed INTEGER NOT NULL,
   bytes INTEGER NOT NULL, added INTEGER, changed INTEGER, removed INTEGER, count INTEGER NOT NULL,
