@@ -152,11 +152,14 @@ class CrawlProcess:
 
     def leave(self) -> None:
         """Let it go on without us: `ended` is cancelled."""
+        self._leave()
+        self.ended.cancel()
+
+    def _leave(self) -> None:
         pipe = self._child.stdin
         if pipe is not None and self._telling is None:
             pipe.close()  # it ends, having done nothing
         self._child.leave()
-        self.ended.cancel()
 
     async def _live(self) -> Ended:
         trimming = asyncio.create_task(self._trim())
@@ -164,6 +167,9 @@ class CrawlProcess:
             await self._child.wait(self._released)
             code = await self._child.reap()
             at = time.time()
+        except asyncio.CancelledError:
+            self._leave()
+            raise
         finally:
             trimming.cancel()
         with suppress(OSError):
