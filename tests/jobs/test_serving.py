@@ -75,7 +75,7 @@ async def until(place: Place, id: int, *states: State) -> JobRun:
     """The run when it stands so."""
     async with asyncio.timeout(30):
         with Jobs(place.home, read_only=True) as store:
-            while (run := store.run(id)).state not in states:
+            while (run := store.run(id)).state not in states:  # noqa: ASYNC110  another process writes it
                 await asyncio.sleep(0.05)
     return run
 
@@ -166,7 +166,7 @@ async def test_history_that_need_not_be_kept_goes_with_its_output(place: Place) 
     log.parent.mkdir(exist_ok=True)
     log.write_text("long ago")
     async with server(place), asyncio.timeout(20):
-        while log.exists():
+        while log.exists():  # noqa: ASYNC110  another process deletes it
             await asyncio.sleep(0.05)
 
 
