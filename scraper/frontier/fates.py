@@ -58,7 +58,9 @@ class Fates:
         if not self._one("SELECT count(*) FROM sqlite_master WHERE name = 'source'"):
             return
         start = -1
-        while rows := self._all(f"SELECT start, id FROM source WHERE start > ? ORDER BY start LIMIT {CHUNK}", start):
+        while rows := self._all(
+            f"SELECT start, id FROM source WHERE start > ? ORDER BY start LIMIT {CHUNK}", start
+        ):
             yield from rows
             start = rows[-1][0]
 
