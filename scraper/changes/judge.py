@@ -7,7 +7,7 @@ the page failed, was not visited or not allowed, or where a page failed that may
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -30,6 +30,7 @@ SIEVE = 2**25  # bits: which pages are looked for
 ASKED = {"seeds": "start URLs", "arguments": "arguments", "settings": "settings"}  # digests of what was crawled
 
 UNMET, SURE, UNSURE = 0, 1, 2  # what a page says; the higher one counts
+UNKNOWN = 1  # instead of why: an item whose page nobody knows
 MARKED = Struct(">qQQQ")  # fingerprint, start and size of the item, token of the page that gave it
 MET = Struct(">qBH")  # fingerprint, what it says, why
 SAYS = Struct(">QQQBH")  # start and size of the item, token of the page, what it says, why
@@ -72,9 +73,9 @@ class Judge:
 
     def add(self, start: int, size: int, token: int) -> None:
         """Take an item (its line in the journal of `here`) and a page that gave it; once for each such page."""
-        self._says.add(SAYS.pack(start, size, token, UNMET, 0))
         fates = self._here.fates
         page = fates.page(token) if fates is not None and token != NOBODY else None
+        self._says.add(SAYS.pack(start, size, token, UNMET, 0 if page is not None else UNKNOWN))
         if fates is None or page is None or self._there.fates is None:
             return
         for each in (page, *fates.before(page)):  # what was redirected to it may lead somewhere else today
@@ -89,14 +90,16 @@ class Judge:
             self._join()
         if not len(self._says):
             return
-        unsure = self._hidden()
+        unmet: dict[int, str] = {}
         texts = list(self._texts)
         for (start, size), records in groupby(map(SAYS.unpack, self._says), itemgetter(0, 1)):
             sure, why = True, ""
             for _, pages in groupby(records, itemgetter(2)):
                 *_, (_, _, _, says, code) = pages  # they are in order: the last one is what counts
                 if says == UNMET:
-                    says, text = (UNSURE, unsure) if unsure else (SURE, FOUND_NO_MORE)
+                    if code not in unmet:
+                        unmet[code] = self._hidden(unknown=code == UNKNOWN)
+                    says, text = (UNSURE, unmet[code]) if unmet[code] else (SURE, FOUND_NO_MORE)
                 else:
                     text = texts[code]
                 if sure and (says == UNSURE or not why):
@@ -160,8 +163,11 @@ class Judge:
 
     # -- pages that were not met at all -------------------------------------------------------------
 
-    def _hidden(self) -> str:
-        """Why a page may be there though this run has not met it; "" when it had met it then."""
+    def _hidden(self, *, unknown: bool) -> str:
+        """Why a page may be there though this run has not met it; "" when it had met it then.
+
+        Of an `unknown` page nothing is known but that it gave an item, so that every page may be it.
+        """
         here, there = self._here.info, self._there.info
         asked = [
             word for part, word in ASKED.items()
@@ -175,6 +181,9 @@ class Judge:
             return "" if good else NO_STATE
         if not fates.whole():
             return f"its page was not found: the run did not come to its end ({_ended(there)})"
+        if unknown:
+            number = sum(not _gone(page) for page in fates.unread()) + any(_rejected(self._there.folder.rejected))
+            return f"nobody knows its page, and not all pages were read ({number:,})" if number else ""
         number = self._unread(fates)
         if number:
             pages = (
@@ -219,7 +228,7 @@ class Judge:
         return sum(leads.get(mark, strict) for mark, strict in marks.items())
 
 
-def _rejected(path: Path) -> Iterable[str]:
+def _rejected(path: Path) -> Iterator[str]:
     """The pages whose items were rejected, as often as that was."""
     try:
         with path.open("rb") as file:

@@ -43,7 +43,12 @@ def plain(root: Path, name: str, items: Sequence[Item], **info: Any) -> RunFolde
     folder = RunFolder(root / "shop" / name)
     folder.path.mkdir(parents=True)
     folder.items.write_bytes(b"".join(json.dumps(item).encode() + b"\n" for item in items))
-    given = {"spider": "shop", "state": FINISHED, "why": "finished", "started": float(name[-1])} | info
+    given: dict[str, Any] = {
+        "spider": "shop",
+        "state": FINISHED,
+        "why": "finished",
+        "started": float(name[-1]),
+    } | info
     folder.write(RunInfo(run=name, **given))
     return folder
 
