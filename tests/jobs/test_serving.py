@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from scraper.errors import UsageError
+from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.job import Channel, Job, Mail, Server
 from scraper.jobs.notify import Notify
 from scraper.jobs.record import JobRun, State
@@ -160,13 +161,15 @@ async def test_others_run_beside_it_and_one_that_breaks_ends_it(place: Place) ->
 
 
 async def test_history_that_need_not_be_kept_goes_with_its_output(place: Place) -> None:
-    old = wanted(place, planned=5.0, state=State.FINISHED, ended=5.0, began=5.0, started=5.0)
+    old = wanted(place, planned=5.0, state=State.FINISHED, ended=5.0, began=5.0, run="19700101-000005-1-1")
     wanted(place, planned=time.time(), state=State.FINISHED, ended=time.time())
     log = place.home / "runs" / f"{old.id}.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text("long ago")
+    folder = RunFolder.make(place.root, "shop", 5.0, "19700101-000005-1-1")
+    folder.write(RunInfo(run=folder.run, spider="shop", state="finished", planned=True))
     async with server(place), asyncio.timeout(20):
-        while log.exists():  # noqa: ASYNC110  another process deletes it
+        while log.exists() or folder.path.exists():  # noqa: ASYNC110  another process deletes it
             await asyncio.sleep(0.05)
 
 
