@@ -57,7 +57,7 @@ STEPS: dict[str, tuple[Any, str, Any, Any]] = {
     "its end is known": (ending, "ended", None, die),
     "the comparison begins": (Examination, "watch", die, None),
     "the comparison has ended": (Examination, "watch", None, die),
-    "the end is to be recorded": (Scheduler, "_settle", None, None),
+    "the end is on record": (Scheduler, "_settle", None, None),
     "an earlier one is taken over": (process.Processes, "adopt", None, die),
 }
 

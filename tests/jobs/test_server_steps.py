@@ -63,7 +63,7 @@ async def test_a_server_that_dies_loses_nothing_and_repeats_nothing(tmp_path: Pa
             assert [each.id for each in jobs.runs()] == [run.id]
     finally:
         server.terminate()
-        assert (await ended(server)).code == 0
+        assert (await ended(server)).code in (0, -15)  # it had nothing to do, and had not begun to listen
     assert (run.state, run.why, run.exit_code) == (State.FINISHED, "", 0)
     assert (run.pages, run.items, run.failures) == (PAGES, PAGES, 0)
     assert len(attempts) == run.attempts <= 2
