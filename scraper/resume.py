@@ -75,6 +75,8 @@ def _hindered(home: Path, folder: RunFolder, info: RunInfo, settings: Settings, 
         return "it kept no state"
     if info.retried:
         return "was being retried"
+    if info.planned:
+        return "is one of a job, whose server goes on with it"
     if settings.durability == "none":
         return "durability = none keeps no state"
     if now - _young_from(folder, info, settings.resume_within) >= settings.resume_within:
@@ -216,7 +218,7 @@ def _made(
         folder.take()
         try:
             info = identity.info(folder.run, now)
-            info.pid, info.outputs = os.getpid(), joined(info, places)
+            info.pid, info.outputs, info.planned = os.getpid(), joined(info, places), bool(run)
             folder.write(info)
         except BaseException:
             folder.discard()

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from scraper.errors import UsageError
+from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.job import Channel, Job, Mail, Server
 from scraper.jobs.notify import Notify
 from scraper.jobs.record import JobRun, State
@@ -108,6 +110,17 @@ async def test_a_second_server_is_refused(place: Place) -> None:
         assert second.err.replace(str(place.folder) + "/", "").strip() == told
 
 
+async def test_of_two_that_begin_at_once_one_remains(place: Place) -> None:
+    both = [await begin("serve", "--no-web", cwd=place.folder) for _ in range(2)]
+    waiting = {asyncio.create_task(process.wait()): process for process in both}
+    done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    assert [task.result() for task in done] == [2]
+    for task in left:
+        waiting[task].send_signal(signal.SIGTERM)
+    for process in both:
+        await ended(process)
+
+
 async def test_stopped_in_good_order_a_crawl_goes_on_at_the_next_start(place: Place, site: Site) -> None:
     site.tree(pages=40, delay=0.05)
     async with server(place) as process:
@@ -149,6 +162,37 @@ async def test_signalled_twice_it_leaves_and_the_next_server_finds_the_crawl(pla
     assert done.items == 40
 
 
+async def test_a_run_that_takes_too_much_is_ended(place: Place, site: Site) -> None:
+    site.tree(pages=200, delay=0.2)
+    with Jobs(place.home) as store:
+        store.put(replace(SHOP, memory=2**20, retries=0), now=time.time(), who="test")
+        store.put(replace(SHOP, name="slow", timeout=2.0), now=time.time(), who="test")
+    async with server(place):
+        large, slow = wanted(place), wanted(place, job="slow")
+        first, second = await until(place, large.id, State.FAILED), await until(place, slow.id, State.FAILED)
+    assert (first.why, second.why) == ("memory", "timeout")
+    assert first.exit_code in (130, -15)  # before it could hear of it
+    assert marked(place.home) == []
+
+
+async def test_a_run_is_cancelled_and_another_killed(place: Place, site: Site) -> None:
+    site.tree(pages=200, delay=0.2)
+    async with server(place):
+        one, other = wanted(place), wanted(place, planned=time.time() + 1, due=0.0)
+        await site.until(lambda: len(site.hits) > 6)
+        with Jobs(place.home) as store:
+            assert store.ask_stop(one.id, "cancel", "ann", time.time())
+        ended_one = await until(place, one.id, State.CANCELLED)
+        seen = len(site.hits)
+        await site.until(lambda: len(site.hits) > seen + 3)
+        with Jobs(place.home) as store:
+            assert store.ask_stop(other.id, "kill", "bob", time.time())
+        ended_other = await until(place, other.id, State.CANCELLED)
+    assert (ended_one.exit_code, ended_other.exit_code) == (130, -9)
+    assert ended_one.stopped_by == "ann"
+    assert 0 < ended_one.items == len(place.items(ended_one)) < 200
+
+
 async def test_others_run_beside_it_and_one_that_breaks_ends_it(place: Place) -> None:
     async def broken(parts: Parts) -> None:
         assert parts.home == place.home
@@ -160,14 +204,18 @@ async def test_others_run_beside_it_and_one_that_breaks_ends_it(place: Place) ->
 
 
 async def test_history_that_need_not_be_kept_goes_with_its_output(place: Place) -> None:
-    old = wanted(place, planned=5.0, state=State.FINISHED, ended=5.0, began=5.0, started=5.0)
+    old = wanted(place, planned=5.0, state=State.FINISHED, ended=9.0, began=5.0)
     wanted(place, planned=time.time(), state=State.FINISHED, ended=time.time())
     log = place.home / "runs" / f"{old.id}.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text("long ago")
+    folders = [RunFolder.make(place.root, "shop", 5.0, f"19700101-00000{n}-{old.id}-{n}") for n in range(1, 5)]
+    for folder, started, planned in zip(folders, (5.0, 7.0, 500.0, 6.0), (True, True, True, False), strict=True):
+        folder.write(RunInfo(run=folder.run, spider="shop", state="finished", started=started, planned=planned))
     async with server(place), asyncio.timeout(20):
-        while log.exists():  # noqa: ASYNC110  another process deletes it
+        while log.exists() or any(folder.path.exists() for folder in folders[:2]):  # noqa: ASYNC110  another process deletes it
             await asyncio.sleep(0.05)
+    assert all(folder.path.exists() for folder in folders[2:])  # another store's, and a person's
 
 
 async def test_a_service_manager_hears_how_it_stands(place: Place) -> None:
