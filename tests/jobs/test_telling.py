@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import pairwise
@@ -491,3 +492,77 @@ async def test_a_channel_is_tested(world: World) -> None:
     world.hook.answers = [web.Response(status=404)]
     with pytest.raises(Untold, match=r"127\.0\.0\.1 answered 404"):
         await world.telling.send_test("ops")
+
+
+VERBS = (
+    "judge", "raise_alert", "keep_alert", "end_alert", "deliver", "join", "update_delivery", "owed", "server",
+    "jobs", "delivery",
+)  # fmt: skip
+
+
+def mortal(chance: random.Random) -> type[Jobs]:
+    """A store that dies at a random call of what telling uses, now before it is done, now after."""
+    left = chance.randrange(1, 60)
+
+    def dying(verb: str) -> Any:
+        def call(self: Jobs, *args: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if not left and chance.random() < 0.5:
+                left = -1
+                raise Kill
+            found = getattr(Jobs, verb)(self, *args, **options)
+            if not left:
+                raise Kill
+            return found
+
+        return call
+
+    return type("Mortal", (Jobs,), {verb: dying(verb) for verb in VERBS})
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_however_often_it_is_killed_each_alert_is_told_and_each_message_has_one_key(
+    world: World, seed: int
+) -> None:
+    chance = random.Random(seed)
+    for name in ("a", "b"):
+        world.job(name, every=chance.choice([0.0, 600.0]), quiet=("13:00-13:30",) if chance.random() < 0.5 else ())
+    ended: list[tuple[int, State, str]] = []
+    world.killed(mortal(chance))
+    for _ in range(40):
+        if chance.random() < 0.6:
+            name, state = chance.choice("ab"), chance.choice([State.FAILED, State.FINISHED])
+            with Jobs(world.home) as other:  # the end of a run is the scheduler's to write
+                world.store, telling_own = other, world.store
+                ended.append((world.ran(state, name).id, state, name))
+                world.store = telling_own
+        world.hook.answers = [web.Response(status=500)] if chance.random() < 0.2 else []
+        try:
+            await world.on(chance.choice([1.0, 20.0, 40.0, 300.0]))
+        except Kill:
+            world.killed(mortal(chance))
+    world.killed()
+    world.hook.answers.clear()
+    for _ in range(200):
+        await world.on(300)
+    changes = [
+        id
+        for job in "ab"
+        for (_, before, _), (id, state, _) in pairwise(
+            [(0, State.FINISHED, job), *(e for e in ended if e[2] == job)]
+        )
+        if state is not before and state is State.FAILED
+    ]
+    alerts = world.store.alerts(limit=1000)
+    assert sorted(alert.run for alert in alerts) == sorted(changes)  # raised once, by the run that broke it
+    assert world.store.owed() == []
+    by_key: dict[str, set[bytes]] = {}
+    for headers, body in world.hook.requests:
+        by_key.setdefault(headers["X-Scraper-Delivery"], set()).add(body)
+    assert all(len(bodies) == 1 for bodies in by_key.values())
+    assert len(by_key) == len(world.store.deliveries(limit=1000))
+    told = {each["id"] for message in world.hook.told for each in message["alerts"]}
+    over = {each["id"] for message in world.hook.told for each in message["alerts"] if each["state"] == "recovered"}
+    assert told == {alert.id for alert in alerts}
+    assert over == {alert.id for alert in alerts if alert.ended}
