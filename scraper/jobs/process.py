@@ -139,6 +139,7 @@ class CrawlProcess:
         self._folder = runner.folder(run)
         self._log = said.path_of(runner.home, run.id)
         self._examination: Examination | None = None
+        self._asked: Ask | None = None
         self._telling: asyncio.Task[None] | None = None
         self.ended = asyncio.create_task(self._live(), name=f"run {run.id}")
         runner._met(self)
@@ -157,6 +158,7 @@ class CrawlProcess:
 
     def ask(self, how: Ask) -> None:
         """Ask it to end: the crawl, and what follows it."""
+        self._asked = how
         if self._examination is not None:
             self._examination.ask(how)
         elif how is Ask.KILL:
@@ -208,6 +210,8 @@ class CrawlProcess:
         if not examination.wanted:
             return found
         self._examination = examination
+        if self._asked is not None:  # meanwhile
+            examination.ask(self._asked)
         try:
             child = await self._runner.begin(examination.words, self._run, self._log, subprocess.DEVNULL)
             trouble = await examination.watch(child)
