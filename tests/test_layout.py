@@ -30,7 +30,9 @@ ROWS = (
     ("program",),
     ("run",),
     ("workers",),
-    ("logs", "discover", "followers", "changes", "live", "explain"),
+    ("explain",),
+    ("story",),
+    ("logs", "discover", "followers", "changes", "live"),
     ("crawl",),
     ("errand", "seeds", "handover", "send", "reading", "resume"),
     ("judge", "page", "commit", "ticket", "identity"),
@@ -42,7 +44,7 @@ ROWS = (
     ("settings", "events", "domains", "blackbox", "spool", "crew"),
     ("url", "blame"),
     ("errors", "convert"),
-    ("reasons", "clock", "quarantine", "lock", "runner"),
+    ("reasons", "clock", "quarantine", "lock", "runner", "words"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 

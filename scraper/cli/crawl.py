@@ -21,9 +21,9 @@ from ..resume import Choice, Words, check_spider, going_on, joined, named, which
 from ..settings import Settings, from_pairs
 from ..spider import REQUIRED, Spider
 from ..spider import arguments as declared
+from ..words import count
 from . import options
 from .project import made, output_folder, run_word, settings_of, spider_class
-from .words import count
 
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
