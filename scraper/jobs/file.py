@@ -28,6 +28,7 @@ class File:
         self.path = home / schema.NAME
         self._base = schema.look(self.path) if read_only else schema.connect(self.path)
         self._lock = RLock()
+        self._changing = False  # within a transaction
 
     def close(self) -> None:
         """Close it; nothing is lost when this is not called."""
@@ -46,18 +47,21 @@ class File:
     def change(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of what is done in here is kept, or, when it raises, nothing. Raises StoreError."""
         with self._lock:
-            outer = self._base.in_transaction
+            outer = self._changing
             try:
                 if not outer:
                     self._base.execute("BEGIN IMMEDIATE")
+                    self._changing = True
                 yield self._base
                 if not outer:
                     self._base.execute("COMMIT")
             except sqlite3.Error as error:
                 raise StoreError(schema.trouble(self.path, error)) from error
             finally:
-                if not outer and self._base.in_transaction:
-                    self._base.execute("ROLLBACK")
+                if not outer and self._changing:
+                    self._changing = False
+                    if self._base.in_transaction:
+                        self._base.execute("ROLLBACK")
 
     def rows(self, text: str, *values: Any) -> list[Row]:
         """The rows of one query, all as of one moment. Raises StoreError."""

@@ -13,6 +13,8 @@ import msgspec
 
 from .job import Job
 
+Facts = dict[str, Any]  # plain data
+
 
 class State(StrEnum):
     """How a planned run stands."""
@@ -56,11 +58,13 @@ class JobRun(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause = Cause.SCHEDULE
     state: State = State.QUEUED
     by: str = ""  # who asked for it
+    args: Facts = {}  # other arguments than the job's, for this run alone
     parent: int = 0  # the run after which it comes
     due: float = 0.0  # it does not begin earlier
     priority: int = 0
     attempts: int = 0  # processes begun for it
     failures: int = 0  # of these, those that ended badly: what `retries` counts
+    deaths: int = 0  # of these, the last that died in a row without a page more
     run: str = ""
     pid: int = 0
     birth: str = ""
@@ -150,6 +154,3 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sent: float = 0.0
     given_up: float = 0.0
     error: str = ""
-
-
-Facts = dict[str, Any]  # plain data

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 from msgspec.structs import asdict, replace
 
 from ..errors import StoreError, UsageError
@@ -15,7 +16,8 @@ from .record import OPEN, Act, Attempt, Cause, JobRun
 RUN = columns(JobRun)
 _NEW = columns(JobRun).partition(", ")[2]  # all but the id
 _INSERT = f"INSERT INTO run ({_NEW}) VALUES ({marks(_NEW.count(',') + 1)}) ON CONFLICT (job, planned) DO NOTHING"
-_FIXED = ("id", "job", "planned", "cause", "by", "parent")
+_FIXED = ("id", "job", "planned", "cause", "by", "args", "parent")
+_ARGS = JobRun.__struct_fields__.index("args")
 _LATE = ("added", "changed", "removed")  # known only after the end
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN))
 _ON_TIME = (Cause.SCHEDULE, Cause.CATCH_UP)
@@ -119,12 +121,13 @@ def note(base: sqlite3.Connection, act: Act) -> int:
 
 def as_run(row: Row) -> JobRun:
     """A row of the columns RUN."""
-    return value(JobRun, row)
+    return value(JobRun, [*row[:_ARGS], msgspec.json.decode(row[_ARGS]), *row[_ARGS + 1 :]])
 
 
 def _values(run: JobRun, names: Sequence[str]) -> list[object]:
-    """As SQLite takes them: an enumeration is its plain text."""
-    fields = asdict(run) | {"state": run.state.value, "cause": run.cause.value}
+    """As SQLite takes them: an enumeration is its plain text, a table is JSON."""
+    args = msgspec.json.encode(run.args).decode()
+    fields = asdict(run) | {"state": run.state.value, "cause": run.cause.value, "args": args}
     return [fields[name] for name in names]
 
 

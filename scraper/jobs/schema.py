@@ -30,8 +30,9 @@ TABLES = (
     # AUTOINCREMENT: the id of a run that was deleted names its log, and is never given again
     """CREATE TABLE run (
   id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, spider TEXT NOT NULL, planned REAL NOT NULL,
-  cause TEXT NOT NULL, state TEXT NOT NULL, "by" TEXT NOT NULL, parent INTEGER NOT NULL, due REAL NOT NULL,
-  priority INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL, run TEXT NOT NULL,
+  cause TEXT NOT NULL, state TEXT NOT NULL, "by" TEXT NOT NULL, args TEXT NOT NULL, parent INTEGER NOT NULL,
+  due REAL NOT NULL, priority INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL,
+  deaths INTEGER NOT NULL, run TEXT NOT NULL,
   pid INTEGER NOT NULL, birth TEXT NOT NULL, began REAL NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
   exit_code INTEGER, why TEXT NOT NULL, stop TEXT NOT NULL CHECK (stop IN ('', 'cancel', 'kill')),
   stopped_by TEXT NOT NULL, pages INTEGER NOT NULL, items INTEGER NOT NULL, failed INTEGER NOT NULL,
@@ -82,6 +83,7 @@ def connect(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _make(path)
+        _check_kind(path)
         base = _open(path)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(trouble(path, error)) from error
@@ -140,6 +142,13 @@ def _open(path: Path) -> sqlite3.Connection:
         base.close()
         raise
     return base
+
+
+def _check_kind(path: Path) -> None:
+    """See that a file is ours before anything is written to it, be it only its kind of log."""
+    base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None)
+    with closing(base):
+        check(base, path)
 
 
 def _make(path: Path) -> None:

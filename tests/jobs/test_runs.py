@@ -32,7 +32,7 @@ def one(jobs: Jobs, at: float, **fields: object) -> JobRun:
 
 
 def test_a_run_comes_back_as_it_was_planned(jobs: Jobs) -> None:
-    run = one(jobs, 10.5, cause=Cause.CATCH_UP, due=12.0, priority=-3, parent=0, count=4)
+    run = one(jobs, 10.5, cause=Cause.CATCH_UP, due=12.0, priority=-3, count=4, args={"shelf": ["art"]})
     assert jobs.run(run.id) == run == jobs.by_time("shop", 10.5)
     with pytest.raises(UsageError, match="no run 99"):
         jobs.run(99)
