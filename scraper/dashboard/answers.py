@@ -13,9 +13,11 @@ from ..errors import ScraperError, StoreError, UsageError
 from ..jobs.access import TooMany
 from ..jobs.desk import NotThere
 from ..logs import clean
+from .guard import BEGUN
 from .view import page
 
 log = logging.getLogger("scraper.dashboard")
+KEPT = ("WWW-Authenticate", "Allow", "Retry-After")
 DATA = ("/api/", "/events", "/metrics", "/healthz")  # paths that programs ask
 
 
@@ -37,9 +39,7 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        headers = {
-            name: error.headers[name] for name in (hdrs.WWW_AUTHENTICATE, hdrs.ALLOW) if name in error.headers
-        }
+        headers = {name: error.headers[name] for name in KEPT if name in error.headers}
         return said(request, error.status, _words(error), headers)
     except TooMany as error:
         return said(request, 429, str(error), {hdrs.RETRY_AFTER: f"{max(1, error.after):.0f}"})
@@ -61,7 +61,7 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def said(request: web.Request, status: int, text: str, headers: dict[str, str] | None = None) -> web.StreamResponse:
     """What is wrong, as JSON or as a page; without rights the page is the one to log in."""
-    if request.get("begun"):  # a stream that is under way cannot be given another status
+    if request.get(BEGUN):  # a stream that is under way cannot be given another status
         raise ConnectionResetError(text)
     if for_programs(request):
         made = json({"error": text}, status)

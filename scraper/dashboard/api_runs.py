@@ -8,7 +8,7 @@ from ..jobs.access import Role
 from .answers import json
 from .api import ROOT
 from .given import before, number, run_number, word
-from .guard import who
+from .guard import BEGUN, who
 from .routes import DESK, Routes
 
 RUN = ROOT + r"/runs/{run:\d{1,15}}"
@@ -98,7 +98,7 @@ async def download(request: web.Request) -> web.StreamResponse:
     async with request.app[DESK].journal(run_number(request)) as (size, chunks):
         answer.content_length = size
         await answer.prepare(request)
-        request["begun"] = True
+        request[BEGUN] = True
         if request.method != "HEAD":
             async for chunk in chunks:
                 await answer.write(chunk)

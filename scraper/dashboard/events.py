@@ -20,13 +20,14 @@ from ..jobs.access import Role, Who
 from ..jobs.desk import Desk
 from ..jobs.shown import LinesPage
 from .given import number
-from .guard import ACCESS, OPTIONS, who
+from .guard import ACCESS, BEGUN, OPTIONS, who
 from .routes import DESK, Routes
 
 BEAT = 10.0  # seconds between two signs of life, at which it is also seen whether the session still lives
 STALLED = 30.0  # seconds that a client may take for one event
 WAITING = 500  # events that wait for a client at most
 TICK = 1.0  # seconds between two looks at the files of a run that somebody watches: another process writes them
+FIELDS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 LINES = 30  # of a file in a tick; of more the last ones
 routes = Routes()
 
@@ -206,14 +207,11 @@ async def events(request: web.Request) -> web.StreamResponse:
     if run and not (await request.app[DESK].run(run)).run.open:
         return web.Response(status=204)
     if len(hub) >= options.streams or hub.of(own.name) >= options.own_streams:
-        raise web.HTTPServiceUnavailable(
-            text="too many follow events: close another page", headers={"Retry-After": "60"}
-        )
-    answer = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-    )
+        text = "too many follow events: close another page"
+        raise web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "60"})
+    answer = web.StreamResponse(headers=FIELDS)
     await answer.prepare(request)
-    request["begun"] = True
+    request[BEGUN] = True
     if request.method == "HEAD":
         return answer
     async with hub.listening(own, run) as client:

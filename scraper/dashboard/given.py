@@ -1,4 +1,4 @@
-"""What a request gives: numbers and words of its address, JSON or a form in its body; UsageError names what is wrong."""
+"""What a request gives: numbers and words of its address, JSON in its body. UsageError names what is wrong."""
 
 from __future__ import annotations
 

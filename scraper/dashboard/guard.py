@@ -52,12 +52,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ACCESS: web.AppKey[Access] = web.AppKey("access", Access)
+WHO: web.RequestKey[Who] = web.RequestKey("who", Who)
+BEGUN: web.RequestKey[bool] = web.RequestKey("begun", bool)  # its answer is under way
 OPTIONS: web.AppKey[Options] = web.AppKey("options", Options)
 
 
 def who(request: web.Request) -> Who:
     """Who asks; somebody without a name where nobody needs to be known."""
-    found: Who = request.get("who", NOBODY)
+    found: Who = request.get(WHO, NOBODY)
     return found
 
 
@@ -97,7 +99,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not _is_ours(_hostname(host(request)), request.app[OPTIONS].names):
         # a page elsewhere whose name was made to point here (DNS rebinding)
         raise web.HTTPMisdirectedRequest(text="this server has another name: see `scraper serve --name`")
-    request["who"] = _known(request)
+    request[WHO] = _known(request)
     role = role_of(request)
     if role is None:
         return await handler(request)  # raises 404 or 405
