@@ -15,17 +15,19 @@ from ..errors import UsageError
 from . import secret
 from .difference import Change
 from .files import NotThere as NotThere
-from .job import Job, Overlap, Server
+from .job import Job, Server
 from .outlook import Outlook
-from .record import OPEN, Act, Alert, Cause, Delivery, JobRun, Kept, State
+from .plan import by_hand
+from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
+from .scheduler import Scheduler
+from .scheduler import _added as added
 from .shown import Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Jobs
 
 T = TypeVar("T")
 MOST = 500  # rows of a page
 RECENT = 30  # runs of a sparkline
-AHEAD = 5  # times to come that are shown
 
 
 class Desk(RunFiles):
@@ -35,12 +37,21 @@ class Desk(RunFiles):
     StoreError; nothing is half done then. `who` is written into the audit log.
     """
 
-    def __init__(self, store: Jobs, *, root: Path, project: Path, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: Jobs,
+        *,
+        root: Path,
+        project: Path,
+        clock: Clock | None = None,
+        scheduler: Scheduler | None = None,
+    ) -> None:
         super().__init__(store, root)
         self.project = project
         self.clock = clock or Clock()
+        self.scheduler = scheduler  # of the server that this is in, if it is
+        self.pulse: Callable[[], float] | None = None  # by how many seconds the scheduler is late
         self._outlook = Outlook()
-        self.pulse: Callable[[], float] | None = None  # by how many seconds the scheduler is late, inf: it is dead
 
     async def _off(self, verb: Callable[..., T], *values: Any, **named: Any) -> T:
         return await asyncio.to_thread(verb, *values, **named)
@@ -115,7 +126,10 @@ class Desk(RunFiles):
 
     async def start(self, name: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
         """Run a job now, with `args` over its own. Raises NotThere, and UsageError when it runs already."""
-        return await self._off(self._start, name, who, args or {})
+        job = (await self._off(self._of, name)).job
+        if self.scheduler is not None:
+            return await self.scheduler.start(job.name, who, args)
+        return await self._off(self._start, job, who, args or {})
 
     async def cancel(self, number: int, who: str) -> JobRun:
         """End a run in good order; gives how it stands. Raises NotThere, UsageError when it is over."""
@@ -228,17 +242,11 @@ class Desk(RunFiles):
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
         return RunsPage(runs=found[:most], next=found[most - 1].id if len(found) > most else None)
 
-    def _start(self, name: str, who: str, args: Mapping[str, Any]) -> JobRun:
-        job = self._of(name).job
-        if job.overlap is Overlap.SKIP and (waiting := self.store.open_runs(name)):
-            raise UsageError(f"job {name!r} has a run that is not over ({waiting[0].id}, {waiting[0].state.value})")
-        now = self.clock.wall()
-        run = JobRun(
-            id=0, job=name, spider=job.spider, planned=now, cause=Cause.HAND, by=who, due=now, priority=job.priority
-        )
-        made = self.store.plan(run)
+    def _start(self, job: Job, who: str, args: Mapping[str, Any]) -> JobRun:
+        run = by_hand(job, self.store.open_runs(job.name), self.clock.wall(), who, args)
+        made = added(self.store, run)
         if made is None:
-            raise UsageError(f"job {name!r} was started at this very moment, or removed")
+            raise UsageError(f"job {job.name!r} was removed just now")
         return made
 
     def _stop(self, number: int, how: Any, who: str) -> JobRun:
