@@ -177,10 +177,11 @@ class Access:
             base.execute("DELETE FROM session WHERE user = ?", (name,))
 
     def _keep_one_admin(self, base: sqlite3.Connection, name: str, role: Role) -> None:
-        if not base.execute("SELECT 1 FROM user WHERE name = ?", (name,)).fetchone():
+        found = base.execute("SELECT role FROM user WHERE name = ?", (name,)).fetchone()
+        if found is None:
             raise UsageError(f"there is no user {name!r}")
         others = base.execute("SELECT count(*) FROM user WHERE role = ? AND name <> ?", (Role.ADMIN, name))
-        if role < Role.ADMIN and not others.fetchone()[0]:
+        if role < Role.ADMIN <= found[0] and not others.fetchone()[0]:
             raise UsageError(f"{name!r} is the only admin")
 
     # -- sessions -----------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..clock import Clock
+from ..convert import near
 from ..discover import listed
 from ..errors import UsageError
 from . import secret
-from .difference import Change
+from .declared import job_from, read
+from .difference import Change, Declared
 from .files import NotThere as NotThere
 from .job import Job, Server
 from .outlook import Outlook
@@ -27,6 +29,7 @@ from .store import Jobs
 
 T = TypeVar("T")
 MOST = 500  # rows of a page
+FILE = "jobs.toml"
 RECENT = 30  # runs of a sparkline
 
 
@@ -221,16 +224,21 @@ class Desk(RunFiles):
         )
 
     async def _checked(self, data: Mapping[str, Any]) -> Job:
-        name = data.get("name", "")
+        name = str(data.get("name", ""))
         try:
-            before = await self._off(self._of, str(name))
+            before = msgspec.to_builtins((await self._off(self._of, name)).job)
         except NotThere:
-            before = None
-        whole = secret.restored(data, msgspec.to_builtins(before.job) if before else {})
-        return msgspec.convert(whole, Job)
+            before = {}
+        given = {key: value for key, value in data.items() if key != "name"}
+        where = f"job {name!r}" if name else "job"
+        job = await self._off(job_from, name, secret.restored(given, before), where)
+        names = [each.name for each in await self.spiders()]
+        if job.spider not in names:
+            raise UsageError(f"{where}: spider: there is no spider {job.spider!r}{near(job.spider, names)}")
+        return job
 
-    def _declared(self) -> Any:
-        raise UsageError("there is no jobs.toml")
+    def _declared(self) -> Declared:
+        return read(self.project / FILE)
 
     def _runs(self, job: str, states: Collection[str], before: int | None, limit: int) -> RunsPage:
         wanted = []

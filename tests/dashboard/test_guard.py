@@ -124,8 +124,8 @@ async def test_what_a_proxy_says_counts_only_when_there_is_one(desk: Desk, acces
     word = access.first()
     form = {"name": "admin", "password": word}
     fields = {
-        "X-Forwarded-Host": "crawls.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.1, 192.0.2.9",
-        "Origin": "https://crawls.example",
+        "X-Forwarded-Host": "crawls.example", "X-Forwarded-Proto": "https", "Origin": "https://crawls.example",
+        "X-Forwarded-For": "198.51.100.1, 192.0.2.9",
     }  # fmt: skip
     async with TestClient(TestServer(build(desk, access, Options()))) as client:
         assert (await client.post("/login", data=form, headers=fields)).status == 403
@@ -192,8 +192,9 @@ async def test_too_many_logins_are_told_when_to_come_again(client: Client, acces
 @pytest.mark.parametrize(
     ("path", "onward"),
     [
-        ("/jobs/shop?x=1", "/jobs/shop?x=1"), ("//elsewhere.example", "/"), ("/\\elsewhere.example", "/"), ("", "/"),
-        ("https://elsewhere.example", "/"), ("/a\nSet-Cookie: x", "/"), ("/login", "/"), ("javascript:alert(1)", "/"),
+        ("/jobs/shop?x=1", "/jobs/shop?x=1"), ("//elsewhere.example", "/"), ("/\\elsewhere.example", "/"),
+        ("https://elsewhere.example", "/"), ("/a\nSet-Cookie: x", "/"), ("/login", "/"), ("", "/"),
+        ("javascript:alert(1)", "/"),
     ],
 )  # fmt: skip
 def test_nobody_is_sent_elsewhere_after_a_login(path: str, onward: str) -> None:
