@@ -24,13 +24,16 @@ from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
 from .scheduler import Scheduler
 from .scheduler import _added as added
-from .shown import Health, JobLine, JobPage, RunsPage, SpiderLine
+from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Jobs
 
 T = TypeVar("T")
 MOST = 500  # rows of a page
 FILE = "jobs.toml"
 RECENT = 30  # runs of a sparkline
+# by the index of jobs, which is in the order of ids
+DOTS = """SELECT id, state, pages, items, failed, ended - began FROM run
+WHERE job = ? AND began > 0 AND ended > 0 ORDER BY id DESC LIMIT ?"""
 
 
 class Desk(RunFiles):
@@ -206,7 +209,7 @@ class Desk(RunFiles):
             next=seen.upcoming[0] if seen.upcoming else None,
             last=last[0] if last else None,
             open=waiting,
-            recent=self.store.series(job.name, RECENT),
+            recent=[Dot(*row) for row in self.store.rows(DOTS, job.name, RECENT)][::-1],
             alerts=alarms,
             trouble=seen.trouble,
         )
@@ -270,14 +273,13 @@ class Desk(RunFiles):
         lag = self.pulse() if self.pulse is not None else 0.0
         if lag > 60.0:
             trouble.append("the scheduler does not go on")
-        counts = self.store.counts()
+        running = [run.state is State.RUNNING for run in self.store.open_runs()]
         return Health(
             ok=not trouble,
             trouble=trouble,
             lag=min(lag, 1e9),
-            running=counts.get(State.RUNNING, 0),
-            queued=counts.get(State.QUEUED, 0),
-            jobs=len(self.store.jobs()),
+            running=sum(running),
+            queued=len(running) - sum(running),
         )
 
 

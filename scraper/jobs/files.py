@@ -22,7 +22,8 @@ from .shown import LinesPage
 
 ITEMS, LOG, MOMENTS, CHANGES = "items.jsonl", "log.jsonl", "live.jsonl", "changes.jsonl"
 INFO, STATS, COMPARED, STATE = "run.json", "stats.json", "changes.json", "state.sqlite"
-BUDGET = 8 * 2**20  # bytes that one request reads at most
+BUDGET = 24 * 2**20  # bytes that one request reads at most
+PART = 2**17  # bytes that are searched at once
 SHOWN = 2 * 2**20  # bytes that it gives at most
 LONGEST = 2**20  # bytes of a line that is shown; of a longer one only its size
 SMALL = 4 * 2**20  # bytes of a file that is read whole
@@ -106,6 +107,9 @@ def lines(path: Path, at: int, most: int, *, end: int | None = None, search: str
             here = file.tell()
         file.seek(here)
         while here < end and len(found) < most and here - start < BUDGET and shown < SHOWN:
+            if wanted and (passed := _without(file, end - here, wanted)):
+                here += passed
+                continue
             line, length = _line(file)
             if not length or here + length > end or (line and not line.endswith(b"\n")):
                 break  # its end is not written yet
@@ -117,6 +121,18 @@ def lines(path: Path, at: int, most: int, *, end: int | None = None, search: str
             here += length
     over = here >= end or (len(found) < most and here - start < BUDGET and shown < SHOWN)
     return LinesPage(lines=found, at=places, next=None if over else here, end=end, looked=here - start)
+
+
+def _without(file: BinaryIO, most: int, wanted: Sequence[bytes]) -> int:
+    """Step over the lines before the first in which something wanted is; how many bytes these are."""
+    here = file.tell()
+    part = file.read(min(PART, most))
+    part = part[: part.rfind(b"\n") + 1]
+    low = part.lower()
+    hits = [hit for each in wanted if (hit := low.find(each)) >= 0]
+    passed = low.rfind(b"\n", 0, min(hits)) + 1 if hits else len(part)
+    file.seek(here + passed)
+    return passed
 
 
 def _line(file: BinaryIO) -> tuple[bytes, int]:

@@ -47,7 +47,7 @@ class RunFiles:
     async def items(self, number: int, at: int = 0, most: int = 50, search: str = "") -> LinesPage:
         """Items of a run from a byte of its journal on; -1: the last ones. Also while it runs.
 
-        With `search` those in whose text it is found. Looks through 8 MB at most: go on at `next`.
+        With `search` those in whose text it is found. Looks through 24 MB at most: go on at `next`.
         """
         return await self._lines(number, files.ITEMS, at, most, search)
 

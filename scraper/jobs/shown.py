@@ -11,6 +11,17 @@ from .job import Job
 from .record import Alert, Attempt, JobRun
 
 
+class Dot(msgspec.Struct, frozen=True):
+    """An earlier run in a sparkline; `seconds` it took."""
+
+    id: int
+    state: str
+    pages: int
+    items: int
+    failed: int
+    seconds: float
+
+
 class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     """A job in a list. `said` is its schedule in words, `next` when it runs next, `recent` its last runs that
     crawled, oldest first; `open` those that are not over."""
@@ -28,7 +39,7 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     next: float | None = None
     last: JobRun | None = None
     open: list[JobRun] = []
-    recent: list[JobRun] = []
+    recent: list[Dot] = []
     alerts: int = 0  # that have not recovered
     trouble: str = ""  # why its schedule cannot be read
 
@@ -111,4 +122,3 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     lag: float = 0.0
     running: int = 0
     queued: int = 0
-    jobs: int = 0
