@@ -41,6 +41,14 @@ class _Data(msgspec.Struct):
     scope: str = ""
 
 
+class _Kept(msgspec.Struct):
+    """Of the counts that a crawl hands over to its next process."""
+
+    done: int
+    reasons: list[tuple[str, str, int]]
+    counts: list[int]
+
+
 _data = msgspec.json.Decoder(_Data)
 
 
@@ -111,6 +119,16 @@ class Ledger:
             if time.monotonic() > end:
                 break
         return found, after if after < last else None
+
+    def durable(self) -> dict[str, int]:
+        """Pages, items, failed pages and bytes as the last commit counted them; {} before the first. O(1)."""
+        rows = self._all("SELECT data FROM fact WHERE kind = 'crawl' AND key = 'stats'")
+        if not rows:
+            return {}
+        with self._reading():
+            kept = msgspec.msgpack.decode(rows[0][0], type=_Kept)
+        failed = sum(number for end, _, number in kept.reasons if end == "failed")
+        return {"pages": kept.done, "items": kept.counts[0], "failed": failed, "bytes": kept.counts[-1]}
 
     def left(self) -> int:
         """How many requests are still to be answered."""
