@@ -24,6 +24,8 @@ from scraper import Spider
 class Shop(Spider):
     name = "shop"
     shelf: str = "art"
+    number: int = 1
+    password: str = ""
     start_urls = ["http://127.0.0.1:1/"]
 
     def parse(self, response):

@@ -84,6 +84,13 @@ async def test_a_job_is_added_changed_paused_and_removed(api: Program, store: Jo
         ({"name": "../x", "spider": "shop"}, "the name of a job must be"),
         ({"name": "x"}, "spider"),
         ({"name": "x", "spider": "shop", "retries": "many"}, "retries"),
+        ({"name": "x", "spider": "shop", "args": {"number": "many"}}, "number"),
+        ({"name": "x", "spider": "shop", "args": {"colour": "red"}}, "colour"),
+        ({"name": "x", "spider": "spiders/shop.py"}, "must be the name of a spider"),
+        ({"name": "x", "spider": "shopp"}, "did you mean 'shop'"),
+        ({"name": "x", "spider": "shop", "output": ["/tmp/x.csv"]}, "outside of the project"),
+        ({"name": "x", "spider": "shop", "output": ["../x.csv"]}, "outside of the project"),
+        ({"name": "x", "spider": "shop", "output": ["output/.jobs/x.csv"]}, "folder of the server"),
     ],
 )
 async def test_a_wrong_job_is_told_by_its_key_and_not_kept(api: Program, job: dict[str, Any], said: str) -> None:
@@ -123,7 +130,9 @@ async def test_a_run_is_started_with_arguments_and_cancelled_once(api: Program) 
     assert (status, asked["stop"], asked["stopped_by"]) == (200, "cancel", "token ci")
     assert (await api(f"/runs/{run['id']}/kill", {}))[1]["stop"] == "kill"
     assert (await api("/runs/77/cancel", {}))[0] == 404
-    assert (await api("/jobs/shop/start", {"arguments": {}}))[0] == 400
+    for wrong in ({"arguments": {}}, {"args": []}, {"args": {"number": "many"}}, {"args": {"colour": "red"}}):
+        assert (await api("/jobs/shop/start", wrong))[0] == 400
+    assert (await api("/spiders/shop"))[1]["arguments"][1]["name"] == "number"
 
 
 async def test_runs_are_paged_newest_first(api: Program, store: Jobs) -> None:
