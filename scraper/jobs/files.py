@@ -83,7 +83,7 @@ def items_end(folder: RunFolder) -> int:
     if folder.state.is_file() and not folder.state.is_symlink():
         with suppress(StoreError), Ledger(folder.state, 0.0) as ledger:
             return min(size, ledger.position("items"))
-    return size
+    return last(folder.items, 0, end=size).end
 
 
 def lines(path: Path, at: int, most: int, *, end: int | None = None, search: str = "") -> LinesPage:

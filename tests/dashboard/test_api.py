@@ -172,6 +172,11 @@ async def test_items_are_paged_searched_and_downloaded(
     assert await saved.read() == folder.items.read_bytes()
     assert saved.headers["Content-Disposition"].startswith("attachment")
     assert "sandbox" in saved.headers["Content-Security-Policy"]
+    for kind, begin in (("csv", "number,title\r\n0,<b>Café</b>\r\n"), ("json", '[\n{"number":0'), ("xml", "<?xml")):
+        text = await (await client.get(f"/api/v1/runs/{run.id}/items.{kind}", headers=api._fields)).text()
+        assert text.startswith(begin), text[:80]
+    assert (await api(f"/runs/{run.id}/items.sqlite"))[0] == 404
+    assert [path.name for path in desk.store.home.glob("export-*")] == []
 
 
 async def test_a_run_shows_what_it_left_and_no_line_that_is_not_whole(

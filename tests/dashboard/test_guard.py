@@ -16,7 +16,7 @@ from scraper.jobs.access import ABSOLUTE, IDLE, PER_ADDRESS, Access, Role
 from scraper.jobs.desk import Desk
 from tests.dashboard.conftest import Browser, Client, Stopped
 
-GIVEN = {"job": "shop", "run": "1", "token": "1", "user": "eve", "name": "x.css", "spider": "shop"}
+GIVEN = {"job": "shop", "run": "1", "token": "1", "user": "eve", "name": "x.css", "kind": "csv", "spider": "shop"}
 
 
 def routes(client: Client) -> list[tuple[str, str, Role]]:
