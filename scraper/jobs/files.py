@@ -57,11 +57,10 @@ def opened(path: Path) -> BinaryIO:
             os.close(inside)
     except OSError as error:
         raise NotThere(f"{path.name} cannot be read: {error.strerror}") from error
-    file = os.fdopen(number, "rb", 2**18)
     if not stat.S_ISREG(os.fstat(number).st_mode):
-        file.close()
+        os.close(number)
         raise NotThere(f"{path.name} is no file")
-    return file
+    return os.fdopen(number, "rb", 2**18)
 
 
 def whole(path: Path) -> Any:
