@@ -219,7 +219,7 @@ class Scheduler:
             except StoreError:
                 if (await self._apart(self.store.run, waiting.id)).open:
                     raise
-                self._changed = True  # it was cancelled just now, with its job
+                self.wake()  # it was cancelled just now, with its job
                 continue
             try:
                 process = await self.runner.start(run, job)
@@ -228,6 +228,7 @@ class Scheduler:
                 ended = Ended(at=self.clock.wall(), exit_code=code, why=str(error))
                 after = ends.verdict(run, job, ended)
                 await self._write(after, ends.attempt(run, ended, after.why))
+                self._news.set()  # its turn, or another's, may be now
                 continue
             run = replace(run, pid=process.pid, birth=process.birth)
             run = await self._write(run, ends.attempt(run))
