@@ -135,6 +135,7 @@ async def test_a_run_is_started_with_arguments_and_cancelled_once(api: Program) 
     assert (status, asked["stop"], asked["stopped_by"]) == (200, "cancel", "token ci")
     assert (await api(f"/runs/{run['id']}/kill", {}))[1]["stop"] == "kill"
     assert (await api("/runs/77/cancel", {}))[0] == 404
+    wrong: dict[str, Any]
     for wrong in ({"arguments": {}}, {"args": []}, {"args": {"number": "many"}}, {"args": {"colour": "red"}}):
         assert (await api("/jobs/shop/start", wrong))[0] == 400
     assert (await api("/spiders/shop"))[1]["arguments"][1]["name"] == "number"
