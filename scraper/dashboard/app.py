@@ -37,7 +37,7 @@ def build(desk: Desk, access: Access, options: Options, *, web_pages: bool = Tru
         files = Routes()
         files.get("/static/{name:.+}", Role.NOBODY)(static.answer)
         pages.prepare(app[VIEW].env)
-        for routes in (files, auth.routes, pages.routes):
+        for routes in (files, auth.routes, *pages.parts):
             add(app, routes)
     app.on_response_prepare.append(dress)
     check(app)
