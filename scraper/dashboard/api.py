@@ -104,6 +104,12 @@ async def spiders(request: web.Request) -> web.StreamResponse:
     return json({"spiders": await request.app[DESK].spiders()})
 
 
+@routes.get(f"{ROOT}/spiders/{{spider}}", Role.OPERATOR)
+async def spider(request: web.Request) -> web.StreamResponse:
+    """A spider with its arguments; its file is imported for it."""
+    return json(await request.app[DESK].describe(request.match_info["spider"]))
+
+
 @routes.get(f"{ROOT}/apply", Role.VIEWER)
 async def pending(request: web.Request) -> web.StreamResponse:
     """What applying jobs.toml would change."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from ..clock import Clock
 from ..convert import near
 from ..discover import listed
 from ..errors import UsageError
 from . import secret
+from .checking import Described, checked, described
 from .declared import job_from, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
@@ -22,14 +25,15 @@ from .outlook import Outlook
 from .plan import by_hand
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
-from .scheduler import Scheduler
-from .scheduler import _added as added
+from .scheduler import Scheduler, added
+from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Jobs
 
 T = TypeVar("T")
 MOST = 500  # rows of a page
 FILE = "jobs.toml"
+CHECKS = 2  # spiders imported at once
 RECENT = 30  # runs of a sparkline
 # by the index of jobs, which is in the order of ids
 DOTS = """SELECT id, state, pages, items, failed, ended - began FROM run
@@ -56,7 +60,6 @@ class Desk(RunFiles):
         self.project = project
         self.clock = clock or Clock()
         self.scheduler = scheduler  # of the server that this is in, if it is
-        self.pulse: Callable[[], float] | None = None  # by how many seconds the scheduler is late
         self._outlook = Outlook()
 
     async def _off(self, verb: Callable[..., T], *values: Any, **named: Any) -> T:
@@ -104,6 +107,11 @@ class Desk(RunFiles):
             for each in found
         ]
 
+    async def describe(self, spider: str) -> Described:
+        """A spider with its arguments, for a form. Its file is imported, in a process of its own."""
+        await self._registered(spider, "spider")
+        return await described(spider, self.project, environ=await self._off(self._environ))
+
     # -- jobs.toml ----------------------------------------------------------------------------------
 
     async def pending(self) -> list[Change]:
@@ -112,7 +120,18 @@ class Desk(RunFiles):
 
     async def apply(self, who: str) -> list[Change]:
         """Make the jobs what the project's jobs.toml says; all of it or, when it raises, nothing."""
-        return await self._off(lambda: self.store.apply(self._declared(), self.clock.wall(), who))
+        declared = await self._off(self._declared)
+        changed = [each.job for each in await self._off(self.store.pending, declared) if each.what != "remove"]
+        environ, few = await self._off(self._environ), asyncio.Semaphore(CHECKS)
+
+        async def check(name: str) -> None:
+            async with few:
+                await checked(declared.jobs[name], self.project, environ=environ)
+
+        for found in await asyncio.gather(*(check(name) for name in changed if name), return_exceptions=True):
+            if found is not None:
+                raise found
+        return await self._off(self.store.apply, declared, self.clock.wall(), who)
 
     async def server(self) -> Server:
         """What holds for all jobs; what may be secret is "***"."""
@@ -131,8 +150,13 @@ class Desk(RunFiles):
         return await self._off(self.store.series, job, _limited(most))
 
     async def start(self, name: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
-        """Run a job now, with `args` over its own. Raises NotThere, and UsageError when it runs already."""
+        """Run a job now, with `args` over its own. Raises NotThere, and UsageError when its overlap forbids it
+        or its spider does not take them.
+        """
         job = (await self._off(self._of, name)).job
+        if args:
+            asked = replace(job, args={**job.args, **args})
+            await checked(asked, self.project, environ=await self._off(self._environ))
         if self.scheduler is not None:
             return await self.scheduler.start(job.name, who, args)
         return await self._off(self._start, job, who, args or {})
@@ -235,10 +259,34 @@ class Desk(RunFiles):
         given = {key: value for key, value in data.items() if key != "name"}
         where = f"job {name!r}" if name else "job"
         job = await self._off(job_from, name, secret.restored(given, before), where)
-        names = [each.name for each in await self.spiders()]
-        if job.spider not in names:
-            raise UsageError(f"{where}: spider: there is no spider {job.spider!r}{near(job.spider, names)}")
+        await self._registered(job.spider, where)
+        old = {each["path"] for each in before.get("output", ())}
+        for output in job.output:
+            if output.path not in old:
+                self._inside(output.path, where)
+        await checked(job, self.project, environ=await self._off(self._environ))
         return job
+
+    async def _registered(self, spider: str, where: str) -> None:
+        """A spider is one of the project's by its name; no word of a form is the path of a file to be run."""
+        names = [each.name for each in await self.spiders()]
+        if spider not in names:
+            raise UsageError(f"{where}: spider: there is no spider {spider!r}{near(spider, names)}")
+
+    def _inside(self, path: str, where: str) -> None:
+        """Items go below the project or the output folder; elsewhere only by jobs.toml, which is its owner's."""
+        place = Path(os.path.realpath(self.project / path))
+        if not any(place.is_relative_to(os.path.realpath(each)) for each in (self.project, self.root)):
+            raise UsageError(
+                f"{where}: output: {path!r} is outside of the project: jobs.toml may have it, a form not"
+            )
+        if place.is_relative_to(os.path.realpath(self.store.home)):
+            raise UsageError(f"{where}: output: {path!r} is in the folder of the server")
+
+    def _environ(self) -> dict[str, str]:
+        """What the code of a spider may see of our environment."""
+        names = set(secrets(self.store.server()))
+        return {name: value for name, value in os.environ.items() if name not in names}
 
     def _declared(self) -> Declared:
         return read(self.project / FILE)
@@ -270,7 +318,7 @@ class Desk(RunFiles):
         trouble = []
         with self.store.change():
             pass  # raises StoreError when it cannot be written
-        lag = self.pulse() if self.pulse is not None else 0.0
+        lag = self.scheduler.late() if self.scheduler is not None else 0.0
         if lag > 60.0:
             trouble.append("the scheduler does not go on")
         running = [run.state is State.RUNNING for run in self.store.open_runs()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import site
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..folder import FINISHED, Place, RunFolder
+from ..folder import FINISHED, RUN_ID, Place, RunFolder
 from ..lock import alone
 from . import ending, said
 from .child import Child, in_thread
@@ -57,7 +58,7 @@ class Processes:
         outputs = tuple(Place(each.path, each.append) for each in job.output if each.only == "items")
         order = Words(job.spider, {**job.args, **run.args}, job.settings, outputs).encoded()
         log = said.path_of(self.home, run.id)
-        child = self.begin(
+        child = await self.begin(
             ["crawl", job.spider, "--run", run.run, "--order", "-", "--output-folder", str(self.root), "--quiet"],
             run, log, subprocess.PIPE,
         )  # fmt: skip
@@ -72,13 +73,14 @@ class Processes:
         held = info is not None and info.pid == run.pid and folder.held()
         return CrawlProcess(self, run, Child(run.pid, run.birth, self._mark(run), held=held))
 
-    def begin(self, words: Sequence[str], run: JobRun, log: Path, stdin: int) -> Child:
+    async def begin(self, words: Sequence[str], run: JobRun, log: Path, stdin: int) -> Child:
         """A process of `scraper`, in the project, whose output goes to `log`. Raises OSError."""
+        env = await asyncio.to_thread(self._environment)  # it asks the store
         out = said.opened(log)
         try:
             return Child.begin(
-                [sys.executable, "-P", "-m", "scraper", *words],
-                cwd=self.project, env=self._environment(), mark=self._mark(run), out=out, stdin=stdin,
+                [sys.executable, "-P", "-m", "scraper", *words], cwd=self.project, env=env, mark=self._mark(run),
+                out=out, stdin=stdin,
             )  # fmt: skip
         finally:
             os.close(out)
@@ -86,6 +88,14 @@ class Processes:
     def folder(self, run: JobRun) -> RunFolder:
         """The folder of a run's crawl."""
         return RunFolder(self.root / run.spider / run.run)
+
+    def forget(self, run: JobRun) -> None:
+        """Delete the folder and the output of a run that is not in history any more; what is held stays."""
+        said.path_of(self.home, run.id).unlink(missing_ok=True)
+        folder = self.folder(run)
+        info = ending.record(folder) if run.run and RUN_ID.fullmatch(run.run) else None
+        if info is not None and info.planned and not folder.held():
+            shutil.rmtree(folder.path, ignore_errors=True)
 
     def leave(self) -> None:
         """Let all processes go on without this server; nothing is waited for any more."""
@@ -182,24 +192,24 @@ class CrawlProcess:
 
     async def _examined(self, found: Ended) -> Ended:
         """With what the comparison with the last good run has found; it never makes a good run a bad one."""
-        job = self._runner.job_of(self._run.job)
+        job = await asyncio.to_thread(self._runner.job_of, self._run.job)
         if job is None:
             return found
-        examination = Examination(self._folder, self._runner.last_good(self._run), job)
+        before = await asyncio.to_thread(self._runner.last_good, self._run)
+        examination = Examination(self._folder, before, job)
         if not examination.wanted:
             return found
         self._examination = examination
         try:
-            child = self._runner.begin(examination.words, self._run, self._log, subprocess.DEVNULL)
+            child = await self._runner.begin(examination.words, self._run, self._log, subprocess.DEVNULL)
             trouble = await examination.watch(child)
         except OSError as error:
             trouble = f"it cannot be started: {error.strerror}"
         if trouble:
             text = f"what changed is not known: {trouble}"
             said.add(self._log, f"[{text}]")
-            found = replace(found, why="; ".join(filter(None, [found.why, text])))
-        numbers = examination.found()
-        return replace(found, added=numbers.added, changed=numbers.changed, removed=numbers.removed)
+            return replace(found, why="; ".join(filter(None, [found.why, text])))
+        return replace(found, **examination.found())
 
     def _released(self) -> None:
         """Wait until nobody holds the run's folder."""

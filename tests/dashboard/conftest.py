@@ -24,6 +24,8 @@ from scraper import Spider
 class Shop(Spider):
     name = "shop"
     shelf: str = "art"
+    number: int = 1
+    password: str = ""
     start_urls = ["http://127.0.0.1:1/"]
 
     def parse(self, response):
@@ -38,7 +40,7 @@ class Stopped(Clock):
     def __init__(self, now: float) -> None:
         self.now = now
 
-    def wall(self) -> float:  # type: ignore[override]
+    def wall(self) -> float:
         return self.now
 
 
