@@ -106,6 +106,6 @@ def rates(moments: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         before = made[-1] if made else None
         seconds = row["at"] - before["at"] if before else 0.0
         pages = row["pages"] - before["pages"] if before else 0
-        row["rate"] = round(max(0.0, pages) / seconds, 2) if seconds > 0 else 0.0
+        row["rate"] = round(max(0.0, pages) / seconds, 2) if seconds > 0 else None
         made.append(row)
     return made

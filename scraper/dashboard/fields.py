@@ -100,7 +100,7 @@ MORE = (
 ITEMS = Group(
     "Settings and items",
     (
-        Field("settings", "Settings of the crawl", "area", "Lines as in jobs.toml; see `scraper settings`.",
+        Field("settings", "Settings of the crawl", "area", "Lines as in jobs.toml; type scraper settings to see all.",
               example="delay = 1.0"),
         Field("key", "Fields that tell items apart", "list",
               "With a key each run is compared with the last good one. Names with commas.", example="url"),

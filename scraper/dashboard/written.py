@@ -11,6 +11,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from ..jobs.words import spell
 from ..words import count, cut, duration, size
 
 # What is not seen, or turns the text around it (Unicode TR 36, 2.5 and TR 9): controls but tab and newline, marks
@@ -91,11 +92,6 @@ def number(value: object) -> str:
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def signed(value: int | None) -> str:
-    """`+12`, a dash for none."""
-    return NONE if value is None else f"{value:+,}" if value else "0"
-
-
 def share(part: float, whole: float) -> str:
     """A part as per cent of a whole."""
     return f"{100 * part / whole:.0f} %" if whole else NONE
@@ -129,7 +125,7 @@ def prepare(env: jinja2.Environment) -> None:
     """Give templates these as filters, and have all text pass `final`."""
     env.finalize = final
     env.filters |= {
-        "absolute": absolute, "iso": iso, "ago": ago, "lasted": lasted, "number": number, "signed": signed,
+        "absolute": absolute, "iso": iso, "ago": ago, "lasted": lasted, "number": number, "spelled": spell,
         "size": size, "shown": shown, "brief": brief, "pretty": pretty, "words": words, "address": address, "counted": count,
     }  # fmt: skip
     env.globals |= {"share": share}

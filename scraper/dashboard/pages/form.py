@@ -10,7 +10,7 @@ from aiohttp import web
 from ...errors import UsageError
 from ...jobs import secret
 from ...jobs.access import Role
-from ...jobs.checking import Described, described
+from ...jobs.checking import Described
 from ...jobs.job import Job
 from ..fields import GROUPS, ONLY, ROWS, argument_text, data, place_of, texts
 from ..given import word
@@ -142,7 +142,7 @@ async def _described(request: web.Request, spider: str) -> tuple[Described | Non
     if spider not in {each.name for each in await desk.spiders()}:
         return None, ""
     try:
-        return await described(spider, desk.project), ""
+        return await desk.describe(spider), ""
     except UsageError as error:
         return None, str(error)
 
