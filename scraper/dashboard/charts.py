@@ -55,7 +55,8 @@ def spark(dots: Sequence[Dot]) -> Spark | None:
             )
         )
     unit = "items" if items else "seconds"
-    said = f"{unit} of the last {len(dots)} runs: from {min(values):,.0f} to {max(values):,.0f}, last {values[-1]:,.0f}"
+    ends = f"from {min(values):,.0f} to {max(values):,.0f}, last {values[-1]:,.0f}"
+    said = f"{unit} of the last {len(dots)} runs: {ends}"
     return Spark(len(dots) * (BAR + GAP) - GAP, TALL, bars, said)
 
 

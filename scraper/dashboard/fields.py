@@ -20,7 +20,7 @@ YES_NO = (("true", "yes"), ("false", "no"))
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One field: `name` is the key in jobs.toml. `kind` is text, area, choice, list, lines, span, size or number."""
+    """One field: `name` is the key in jobs.toml; `kind` text, area, choice, list, lines, span, size or number."""
 
     name: str
     label: str
@@ -54,68 +54,111 @@ CATCH_UPS = {
 WHEN = Group(
     "When it runs",
     (
-        Field("schedule", "Schedule", help="Cron, @daily, or words. Empty: by hand, or after other jobs.",
-              example="every day at 08:30"),
+        Field(
+            "schedule",
+            "Schedule",
+            help="Cron, @daily, or words. Empty: by hand, or after other jobs.",
+            example="every day at 08:30",
+        ),
         Field("timezone", "Time zone", example="Europe/Berlin"),
     ),
     folded=False,
-)  # fmt: skip
+)
 MORE = (
-    Group("More about when", (
-        Field("after", "After these jobs", "list", "It also runs when one of them has finished. Names with commas."),
-        Field("start", "Not before", example="2026-12-01", help="A date or time in its time zone."),
-        Field("end", "Not after", example="2027-12-31"),
-        Field("blackout", "Never begin in", "lines", "One window a line.", example="sat 00:00-24:00"),
-        Field("jitter", "Begin later by up to", "span", example="5 minutes"),
-    )),
-    Group("Limits and failures", (
-        Field("overlap", "When the run before is not over", "choice", choices=tuple((k.value, v) for k, v in OVERLAPS.items())),
-        Field("catch_up", "Of runs missed while no server ran, make up for", "choice",
-              choices=tuple((k.value, v) for k, v in CATCH_UPS.items())),
-        Field("catch_up_within", "Missed at most so long ago", "span", example="1 day"),
-        Field("resume", "Go on with an interrupted crawl", "choice", choices=YES_NO),
-        Field("retries", "Retries of a failed run", "number"),
-        Field("retry_delay", "Wait before the first retry", "span", "Each wait is twice the one before."),
-        Field("timeout", "Stop a run after", "span", example="2 hours"),
-        Field("memory", "Stop a run that uses more than", "size", example="1 GiB"),
-        Field("priority", "Priority", "number", "Higher runs first where runs wait for one another."),
-        Field("parallel", "Runs of it at once", "number", "For overlapping runs that are let run."),
-        Field("group", "Group", help="Jobs of a group share a limit: they visit the same hosts."),
-        Field("keep", "Ended runs to keep", "number", "0 keeps all."),
-    )),
-    Group("Alerts", (
-        Field("alerts.failed", "A run has failed", "choice", choices=YES_NO),
-        Field("alerts.items_below", "Fewer items than usual times", "number", "From 0 to 1.", example="0.5"),
-        Field("alerts.items_above", "More items than usual times", "number", example="3"),
-        Field("alerts.coverage_drop", "A field is filled less often by", "number", "A share from 0 to 1.", example="0.2"),
-        Field("alerts.error_rate", "More pages fail than", "number", "A share from 0 to 1.", example="0.1"),
-        Field("alerts.block_pages", "Hosts begin to refuse us", "choice", choices=YES_NO),
-        Field("alerts.longer_than", "A run lasts longer than", "span", example="1 hour"),
-        Field("alerts.no_run_in", "No good run for", "span", example="2 days"),
-        Field("alerts.to", "Tell these channels", "list", "Names of [channels] in jobs.toml, with commas. Empty: all."),
-        Field("alerts.quiet", "Tell nobody in", "lines", "One window a line.", example="22:00-07:00"),
-        Field("alerts.every", "Tell the same at most every", "span"),
-    )),
-)  # fmt: skip
+    Group(
+        "More about when",
+        (
+            Field(
+                "after",
+                "After these jobs",
+                "list",
+                "It also runs when one of them has finished. Names with commas.",
+            ),
+            Field("start", "Not before", example="2026-12-01", help="A date or time in its time zone."),
+            Field("end", "Not after", example="2027-12-31"),
+            Field("blackout", "Never begin in", "lines", "One window a line.", example="sat 00:00-24:00"),
+            Field("jitter", "Begin later by up to", "span", example="5 minutes"),
+        ),
+    ),
+    Group(
+        "Limits and failures",
+        (
+            Field(
+                "overlap",
+                "When the run before is not over",
+                "choice",
+                choices=tuple((k.value, v) for k, v in OVERLAPS.items()),
+            ),
+            Field(
+                "catch_up",
+                "Of runs missed while no server ran, make up for",
+                "choice",
+                choices=tuple((k.value, v) for k, v in CATCH_UPS.items()),
+            ),
+            Field("catch_up_within", "Missed at most so long ago", "span", example="1 day"),
+            Field("resume", "Go on with an interrupted crawl", "choice", choices=YES_NO),
+            Field("retries", "Retries of a failed run", "number"),
+            Field("retry_delay", "Wait before the first retry", "span", "Each wait is twice the one before."),
+            Field("timeout", "Stop a run after", "span", example="2 hours"),
+            Field("memory", "Stop a run that uses more than", "size", example="1 GiB"),
+            Field("priority", "Priority", "number", "Higher runs first where runs wait for one another."),
+            Field("parallel", "Runs of it at once", "number", "For overlapping runs that are let run."),
+            Field("group", "Group", help="Jobs of a group share a limit: they visit the same hosts."),
+            Field("keep", "Ended runs to keep", "number", "0 keeps all."),
+        ),
+    ),
+    Group(
+        "Alerts",
+        (
+            Field("alerts.failed", "A run has failed", "choice", choices=YES_NO),
+            Field("alerts.items_below", "Fewer items than usual times", "number", "From 0 to 1.", example="0.5"),
+            Field("alerts.items_above", "More items than usual times", "number", example="3"),
+            Field(
+                "alerts.coverage_drop",
+                "A field is filled less often by",
+                "number",
+                "A share from 0 to 1.",
+                example="0.2",
+            ),
+            Field("alerts.error_rate", "More pages fail than", "number", "A share from 0 to 1.", example="0.1"),
+            Field("alerts.block_pages", "Hosts begin to refuse us", "choice", choices=YES_NO),
+            Field("alerts.longer_than", "A run lasts longer than", "span", example="1 hour"),
+            Field("alerts.no_run_in", "No good run for", "span", example="2 days"),
+            Field(
+                "alerts.to",
+                "Tell these channels",
+                "list",
+                "Names of [channels] in jobs.toml, with commas. Empty: all.",
+            ),
+            Field("alerts.quiet", "Tell nobody in", "lines", "One window a line.", example="22:00-07:00"),
+            Field("alerts.every", "Tell the same at most every", "span"),
+        ),
+    ),
+)
 ITEMS = Group(
     "Settings and items",
     (
-        Field("settings", "Settings of the crawl", "area", "Lines as in jobs.toml; type scraper settings to see all.",
-              example="delay = 1.0"),
-        Field("key", "Fields that tell items apart", "list",
-              "With a key each run is compared with the last good one. Names with commas.", example="url"),
+        Field(
+            "settings",
+            "Settings of the crawl",
+            "area",
+            "Lines as in jobs.toml; type scraper settings to see all.",
+            example="delay = 1.0",
+        ),
+        Field(
+            "key",
+            "Fields that tell items apart",
+            "list",
+            "With a key each run is compared with the last good one. Names with commas.",
+            example="url",
+        ),
     ),
     folded=False,
-)  # fmt: skip
+)
 GROUPS = (WHEN, ITEMS, *MORE)
 FIELDS = {field.name: field for group in GROUPS for field in group.fields}
-# After "[jobs.NAME] ": the key, with where in it, and what is wrong.
-WRONG = re.compile(
-    r"(?:job(?: '[^']*')?: )?\[jobs\.(?:\"(?:[^\"\\]|\\.)*\"|[^\]]*)\] ([a-z_]+(?:\.[A-Za-z0-9_-]+)*)(?:\[\d+\])*: (.*)",
-    re.S,
-)
+KEY = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_-]+)*)(?:\[\d+\])*")  # alerts.quiet[0]
 ARGUMENT = re.compile(r"argument '?([A-Za-z_][A-Za-z0-9_]*)'?")
-NAMED = re.compile(r"\bthe name of a job\b|\bthere is (?:already )?a job\b|\balready a job\b")
 TABLES = ("settings", "args", "output")
 
 
@@ -239,16 +282,22 @@ def _outputs(given: Mapping[str, str]) -> list[dict[str, Any]]:
 def place_of(error: UsageError, given: Mapping[str, str]) -> tuple[str, str]:
     """(field, what is wrong) of an error about a job; "" for the field where none is named."""
     text = str(error)
-    found = WRONG.fullmatch(text)
-    if found is None:
-        bare = text.partition(": ")[2] if text.startswith("job ") else text
-        if "spider" in bare[:40]:
-            if (argument := ARGUMENT.search(text)) and f"args.{argument[1]}" in given:
-                return f"args.{argument[1]}", text
-            return "spider", text.partition("spider: ")[2] or text
-        return ("name", text) if NAMED.search(text) else ("", text)
-    key, said = found.groups()
-    first = key.partition(".")[0]
-    if key in given or key in FIELDS:
+    key, said = _named(text)
+    if key in FIELDS or key in ("name", "note") or (key in given and not key.startswith("spider")):
         return key, said
-    return (first if first in (*TABLES, "spider", "name", "note") else ""), f"{key}: {said}" if "." in key else said
+    first = key.partition(".")[0]
+    if first in TABLES:
+        return first, f"{key}: {said}" if "." in key else said
+    if key == "spider" or "spider" in text:
+        asked = ARGUMENT.search(text)
+        name = f"args.{asked[1]}" if asked else ""
+        return (name if name in given else "spider"), said or text
+    return ("name" if "name of a job" in text or "already" in text else ""), text
+
+
+def _named(text: str) -> tuple[str, str]:
+    """(key, what is wrong) of `job 'x': [jobs.x] key[0]: what is wrong`; empty texts for another text."""
+    rest = text.partition("[jobs.")[2].partition("] ")[2] or text.partition("': ")[2]
+    key, colon, said = rest.partition(": ")
+    found = KEY.fullmatch(key) if colon else None
+    return (found[1], said) if found else ("", "")

@@ -52,7 +52,7 @@ class Static:
 
 
 class View:
-    """Templates with what every page needs: `who`, `csrf`, `path`, `theme`, and `static(name)` for the address of a file.
+    """Templates with what every page needs: `who`, `csrf`, `path`, `theme`, and `static(name)`, a file's address.
 
     `env` is the environment of the templates, for filters and globals.
     """

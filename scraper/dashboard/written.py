@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 import msgspec
-from markupsafe import Markup
 
 from ..jobs.words import spell
 from ..words import count, cut, duration, size
@@ -38,7 +37,7 @@ def _escaped(number: int) -> str:
 
 def final(value: Any) -> Any:
     """What every expression of a template passes on its way into the page, before it is escaped."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def address(text: object) -> str:
@@ -126,6 +125,7 @@ def prepare(env: jinja2.Environment) -> None:
     env.finalize = final
     env.filters |= {
         "absolute": absolute, "iso": iso, "ago": ago, "lasted": lasted, "number": number, "spelled": spell,
-        "size": size, "shown": shown, "brief": brief, "pretty": pretty, "words": words, "address": address, "counted": count,
+        "size": size, "shown": shown, "brief": brief, "pretty": pretty, "words": words,
+        "address": address, "counted": count,
     }  # fmt: skip
     env.globals |= {"share": share}

@@ -17,6 +17,10 @@
   };
   setInterval(tick, 5000);
 
+  // What was just done is told once, not again when the page is loaded again.
+  const here = new URL(location.href);
+  if (here.searchParams.has("done")) { here.searchParams.delete("done"); history.replaceState(history.state, "", here); }
+
   const theme = document.getElementById("theme");
   if (theme) theme.addEventListener("change", () => {
     if (theme.value) document.documentElement.dataset.theme = theme.value;

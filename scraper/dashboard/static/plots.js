@@ -43,7 +43,7 @@
       const [box, said] = boxes[number];
       const ink = colour(box, "ink"), axis = { stroke: colour(box, "axis"), grid: { stroke: colour(box, "rule"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
       return new uPlot({
-        width: box.clientWidth - 24, height: 150, legend: { show: false }, padding: [8, 6, 0, 0],
+        width: box.clientWidth - 24, height: 150, legend: { show: false }, padding: [8, 26, 0, 0],
         cursor: { sync: { key: sync.key }, y: false, points: { size: 6 } },
         scales: { y: { range: (_, low, high) => [Math.min(0, low || 0), Math.max(1, (high || 0) * 1.05)] } },
         axes: [{ ...axis, space: 80, size: 26, incrs: STEPS, values: (_, all, at, space, step) => all.map(stamp(data.zone, step)) }, { ...axis, size: 46, values: (_, all) => all.map(short) }],
