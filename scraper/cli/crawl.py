@@ -21,9 +21,9 @@ from ..resume import Choice, Words, begun, check_spider, exactly, going_on, join
 from ..settings import Settings, from_pairs
 from ..spider import REQUIRED, Spider
 from ..spider import arguments as declared
+from ..words import count
 from . import options
 from .project import output_folder, run_word, settings_of, spider_class
-from .words import count
 
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
