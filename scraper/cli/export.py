@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from ..errors import OutputError, StoreError, UsageError
-from ..folder import RUNNING, RunFolder, find
+from ..explain import check_state
+from ..folder import RUNNING, Place, RunFolder, find
 from ..frontier.entries import Selection
 from ..frontier.ledger import Ledger
 from ..outputs.follow import Follower
@@ -18,12 +19,11 @@ from ..outputs.journal import Journal
 from ..outputs.registry import STDOUT, VARIABLE, expand, open_output
 from ..resume import variables
 from ..settings import resolve
+from ..words import count
 from . import options
 from .crawl import check_outputs
-from .explain import check_state
 from .project import layers, output_folder
 from .requests import COLUMNS, Rows
-from .words import count
 
 CHUNK = 1 << 20  # bytes read at once
 ENDLESS = 1 << 62  # a position behind all rows, however many
@@ -64,7 +64,7 @@ def command(
     if wanted is not None:
         check_state(folder)
     settings = resolve(layers(None, pairs))
-    check_outputs(outputs, info.spider, append=append)
+    check_outputs((Place(path, append) for path in outputs), info.spider)
     names = variables(info.spider, info.run, info.started)
     for path in outputs:
         where = expand(path, names)

@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": ("explain", "What became of a URL, and why."),
     "retry": ("retry", "Fetch again what failed in an earlier run."),
     "export": ("export", "Write the items or the requests of an earlier run in any format."),
+    "serve": ("serve", "Run the jobs of this project."),
     "version": ("version", "The versions of scraper, Python and the libraries."),
 }
 INTERRUPTED = 130

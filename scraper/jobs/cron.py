@@ -79,7 +79,8 @@ class Cron:
         while a < b:
             today = local(a + 1, self.zone).replace(hour=0, minute=0, second=0)
             midnight, end = moment_of(today, self.zone), moment_of(today + _DAYS, self.zone)
-            if midnight == a + 1 and end - 1 <= b and change(midnight - _DAY, end, self.zone) is None:
+            since = midnight - (1 if self.wild else _DAY)  # what a gap skips at the end of a day runs on the next
+            if midnight == a + 1 and end - 1 <= b and change(since, end, self.zone) is None:
                 total += self._on(today)
                 a = end - 1
                 continue
@@ -107,9 +108,9 @@ class Cron:
 
     def _check(self) -> None:
         """Raise Unfit that says which field is wrong, or that there is no such day."""
-        from cronsim import CronSimError  # _parsed has seen that it is there
-
         parsed = _parsed()
+        from cronsim import CronSimError
+
         try:
             found = next(parsed(self.line, _SOME_DAY), None)
         except CronSimError as error:
@@ -120,7 +121,7 @@ class Cron:
         for number, field in enumerate(self.fields):
             for term in field.split(","):
                 step = term.partition("/")[2]
-                if step.isdigit() and int(step) > _SIZES[number]:
+                if step.isdecimal() and int(step) > _SIZES[number]:
                     raise Unfit(
                         f"the {FIELDS[number]} {term!r} has a step that is longer than the whole field; "
                         "write 'every 90 minutes' for such intervals"
@@ -157,7 +158,7 @@ def _blame(number: int, field: str) -> str:
     name = FIELDS[number]
     term = next((each for each in field.split(",") if not _stands(number, each)), field)
     bare, slash, step = term.partition("/")
-    if slash and (not step.isdigit() or int(step) == 0):
+    if slash and (not step.isdecimal() or int(step) == 0):
         return f"the {name} {term!r} must have a step of 1 or more after the slash, not {step!r}"
     first, dash, last = bare.partition("-")
     if dash and _stands(number, first) and _stands(number, last):

@@ -35,7 +35,7 @@ def zone_named(name: str) -> ZoneInfo:
         return _machine()
     if zone := _zone(name):
         return zone
-    known = available_timezones()
+    known = available_timezones() - {"localtime", "posixrules", "Factory"}
     if not known:
         raise Unfit("cannot be looked up: this machine has no time zone data; pip install tzdata")
     close = _near(name, known)
