@@ -59,6 +59,7 @@ class RunInfo(msgspec.Struct, kw_only=True):
     digests: dict[str, str] = {}
     starts: int = 1
     pid: int = 0
+    planned: bool = False  # its id was given: whoever did so deletes it, and `keep_runs` is not about it
     retried: bool = False  # its failures are being fetched again: only a command that names it goes on with it
     schema: int = SCHEMA
 
@@ -238,7 +239,7 @@ class RunFolder:
         with suppress(OSError):
             if current.readlink().name == self.run:
                 current.unlink()
-        if keep:
+        if keep and not info.planned:
             self._prune(keep)
 
     def discard(self) -> None:
@@ -267,7 +268,7 @@ class RunFolder:
             return  # kept somewhere else by hand
         latest = _target(self.path.parent / "latest")
         others = (each for each in runs_of(self.path.parent) if each.run not in (self.run, latest))
-        ended = [each for each in others if each.ended() and not each.held()]
+        ended = [each for each in others if each.ended() and not each.read().planned and not each.held()]
         for old in ended[: max(0, len(ended) + 1 - keep)]:
             shutil.rmtree(old.path, ignore_errors=True)
 

@@ -216,7 +216,7 @@ def _made(
         folder.take()
         try:
             info = identity.info(folder.run, now)
-            info.pid, info.outputs = os.getpid(), joined(info, places)
+            info.pid, info.outputs, info.planned = os.getpid(), joined(info, places), bool(run)
             folder.write(info)
         except BaseException:
             folder.discard()

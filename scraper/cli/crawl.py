@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,9 @@ def prepared(order: Order) -> Plan:
     settings = settings_of(kind, [*order.pairs, *chosen], log_level=order.log_level, own=own)
     _check_start(spider)
     places = [*(Place(path, order.append) for path in order.outputs), *order.places]
-    check_outputs(places, spider.name)
+    check_outputs(
+        [place.path for place in places], spider.name, append=False, adding=[p.path for p in places if p.append]
+    )  # fmt: skip
     _check_root(root, spider.name)
     identity = Identity.of(spider, settings)
 
@@ -197,12 +199,15 @@ def _check_start(spider: Spider) -> None:
         raise UsageError(f"spider {spider.name!r} has neither start_urls nor start(): nothing to begin with")
 
 
-def check_outputs(places: Iterable[Place], spider: str) -> None:
-    """Refuse outputs that cannot be written, and two with one path. Raises UsageError."""
+def check_outputs(paths: Iterable[str], spider: str, *, append: bool, adding: Collection[str] = ()) -> None:
+    """Refuse outputs that cannot be written, and two with one path; `adding` are those that add to what is there.
+
+    Raises UsageError.
+    """
     seen: dict[str, str] = {}
-    for place in places:
-        path, variables = place.path, {"date": "2000-01-01", "run": "20000101-000000-0000", "spider": spider}
-        open_output(path, append=place.append, variables=variables)
+    for path in paths:
+        variables = {"date": "2000-01-01", "run": "20000101-000000-0000", "spider": spider}
+        open_output(path, append=append or path in adding, variables=variables)
         where = expand(path, variables)
         check_writable(where)
         real = where if where == STDOUT else os.path.realpath(where)

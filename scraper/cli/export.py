@@ -64,7 +64,7 @@ def command(
     if wanted is not None:
         check_state(folder)
     settings = resolve(layers(None, pairs))
-    check_outputs((Place(path, append) for path in outputs), info.spider)
+    check_outputs(outputs, info.spider, append=append)
     names = variables(info.spider, info.run, info.started)
     for path in outputs:
         where = expand(path, names)

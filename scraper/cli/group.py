@@ -25,6 +25,7 @@ COMMANDS = {
     "runs": ("runs", "Earlier runs, and how each of them ended."),
     "explain": ("explain", "What became of a URL, and why."),
     "retry": ("retry", "Fetch again what failed in an earlier run."),
+    "diff": ("diff", "What has changed from one run to another: items added, changed, removed."),
     "export": ("export", "Write the items or the requests of an earlier run in any format."),
     "serve": ("serve", "Run the jobs of this project."),
     "version": ("version", "The versions of scraper, Python and the libraries."),

@@ -99,6 +99,9 @@ class Child:
 
     def kill(self) -> None:
         """Kill it with all that belongs to it."""
+        if not self.gone and not system.boot():
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)  # all that can be known of what belongs to it
         self.send(signal.SIGKILL)
         for each in self._others():
             _kill(each)
@@ -148,7 +151,7 @@ def _kill(each: system.Seen, *, keep: bool = False) -> int | None:
     """Kill exactly this process; gives its descriptor when it is to be kept, and there is one."""
     try:
         file = os.pidfd_open(each.pid)
-    except OSError:
+    except (OSError, AttributeError):
         return None
     now = system.seen(each.pid)
     if now is not None and now.started == each.started:

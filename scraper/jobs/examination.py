@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
-from pathlib import Path
 
-import msgspec
-
+from ..changes.keep import kept
 from ..folder import RunFolder
 from .child import Child
 from .job import Job
@@ -16,15 +14,7 @@ from .runner import Ask
 
 LIMIT = 3600.0  # seconds; a million items take one or two minutes
 PATIENCE = 10.0  # seconds for one that was asked to end
-NAME = "changes.json"
-
-
-class Numbers(msgspec.Struct, frozen=True):
-    """Of changes.json: items against the last good run, None where nothing was compared."""
-
-    added: int | None = None
-    changed: int | None = None
-    removed: int | None = None
+NONE = "-"
 
 
 class Examination:
@@ -32,8 +22,9 @@ class Examination:
 
     def __init__(self, folder: RunFolder, before: str, job: Job) -> None:
         self._folder = folder
-        self._before = folder.path.parent / before if before else None
         self._job = job
+        self._before = RunFolder(folder.path.parent / before) if before and before != folder.run else None
+        self._lost = self._before is not None and not (self._before.path / "run.json").is_file()
         self._child: Child | None = None
         self._ends: asyncio.Timeout | None = None
 
@@ -44,29 +35,38 @@ class Examination:
 
     @property
     def words(self) -> list[str]:
-        """The command."""
-        key = [word for field in self._job.key for word in ("--key", field)]
-        places = [("-o", each.path, each.append) for each in self._job.output if each.only == "changes"]
-        outputs = [word for option, path, _ in places for word in (option, path)]
-        append = ["--append"] if any(each[-1] for each in places) else []
-        before = [] if self._before is None or not _is_run(self._before) else [str(self._before)]
-        return ["diff", *before, str(self._folder.path), *key, *outputs, *append, "--keep", "--quiet"]
+        """The command; without a run to compare with it only counts which fields are filled in."""
+        words = ["diff", NONE, str(self._folder.path), "--into"]
+        if self._lost or not self._job.key:
+            return words
+        if self._before is not None:
+            words[1] = str(self._before.path)
+        words += [word for field in self._job.key for word in ("--key", field)]
+        for each in self._job.output:
+            if each.only == "changes":
+                words += ["--add" if each.append else "-o", each.path]
+        return words
 
     async def watch(self, child: Child) -> str:
         """Wait for its end; gives what went wrong, "" for nothing."""
-        self._child = child
         ends = self._ends = asyncio.timeout(LIMIT)
-        with suppress(TimeoutError):
+        try:
             async with ends:
                 await child.wait()
-        late = ends.expired()
-        if late:
+        except TimeoutError:
             child.kill()
             await child.wait()
+        except asyncio.CancelledError:  # it goes on, and the next server begins it anew
+            child.leave()
+            raise
         code = await child.reap()
-        if late:
-            return "it took too long, or was stopped"
-        return "" if code == 0 else f"the comparison ended with {_said(code)}, see the output of the run"
+        if ends.expired():
+            return "the comparison took too long, or was stopped"
+        if code != 0:
+            return f"the comparison ended with {_said(code)}, see what the run has written"
+        if self._lost and self._before is not None and self._job.key:
+            return f"run {self._before.run}, the last good one, is not kept any more"
+        return ""
 
     def ask(self, how: Ask) -> None:
         """End soon, or now."""
@@ -74,12 +74,12 @@ class Examination:
             now = asyncio.get_running_loop().time()
             self._ends.reschedule(now if how is Ask.KILL else min(self._ends.when() or now, now + PATIENCE))
 
-    def found(self) -> Numbers:
-        """What the run folder says of it."""
-        try:
-            return msgspec.json.decode((self._folder.path / NAME).read_bytes(), type=Numbers)
-        except (OSError, msgspec.MsgspecError):
-            return Numbers()
+    def found(self) -> dict[str, int]:
+        """How many items were added, changed and removed; {} where nothing was compared."""
+        done = kept(self._folder)
+        if done is None or not done.old or not done.key:
+            return {}
+        return {"added": done.added, "changed": done.changed, "removed": done.removed}
 
 
 def _said(code: int | None) -> str:
@@ -87,7 +87,3 @@ def _said(code: int | None) -> str:
         with suppress(ValueError):
             return signal.Signals(-code).name
     return f"exit code {code}"
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import site
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..folder import FINISHED, Place, RunFolder
+from ..folder import FINISHED, RUN_ID, Place, RunFolder
 from ..lock import alone
 from . import ending, said
 from .child import Child, in_thread
@@ -86,6 +87,14 @@ class Processes:
     def folder(self, run: JobRun) -> RunFolder:
         """The folder of a run's crawl."""
         return RunFolder(self.root / run.spider / run.run)
+
+    def forget(self, run: JobRun) -> None:
+        """Delete the folder and the output of a run that is not in history any more; what is held stays."""
+        said.path_of(self.home, run.id).unlink(missing_ok=True)
+        folder = self.folder(run)
+        info = ending.record(folder) if run.run and RUN_ID.fullmatch(run.run) else None
+        if info is not None and info.planned and not folder.held():
+            shutil.rmtree(folder.path, ignore_errors=True)
 
     def leave(self) -> None:
         """Let all processes go on without this server; nothing is waited for any more."""
@@ -197,9 +206,8 @@ class CrawlProcess:
         if trouble:
             text = f"what changed is not known: {trouble}"
             said.add(self._log, f"[{text}]")
-            found = replace(found, why="; ".join(filter(None, [found.why, text])))
-        numbers = examination.found()
-        return replace(found, added=numbers.added, changed=numbers.changed, removed=numbers.removed)
+            return replace(found, why="; ".join(filter(None, [found.why, text])))
+        return replace(found, **examination.found())
 
     def _released(self) -> None:
         """Wait until nobody holds the run's folder."""

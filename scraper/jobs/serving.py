@@ -162,12 +162,11 @@ class _Life:
             self._scheduling.cancel()
 
     async def _tidy(self) -> None:
-        """Now and then, delete the history and the outputs that need not be kept."""
+        """Now and then, delete the runs that need not be kept, with all that they have written."""
         store, clock = self._parts.store, self._parts.clock
         while True:
             for run in await asyncio.to_thread(store.prune, clock.wall()):
-                with suppress(OSError):
-                    said.path_of(self._parts.home, run.id).unlink()
+                await asyncio.to_thread(self._parts.runner.forget, run)
             await clock.sleep(TIDY)
 
 

@@ -161,3 +161,10 @@ def test_the_words_for_machines_are_not_in_the_help(here: Path, capsys: pytest.C
     told = capsys.readouterr().out
     assert "--order" not in told
     assert "--run " not in told
+
+
+async def test_a_run_whose_id_was_given_is_not_deleted_by_a_later_one(here: Path) -> None:
+    assert (await crawl(here)).code == 0
+    done = await scraper("crawl", "one", "-s", "delay=0", "-s", "allow_private=true", "-s", "keep_runs=1", cwd=here)
+    assert done.code == 0, done.err
+    assert folder(here).read().planned

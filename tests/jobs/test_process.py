@@ -225,8 +225,50 @@ async def test_outputs_are_written_in_the_project(place: Place) -> None:
     assert not (place.folder / "c.jsonl").exists()
 
 
-async def test_a_comparison_that_fails_is_told_and_the_run_is_good(place: Place) -> None:
-    job = place.jobs["shop"] = replace(SHOP, key=("no such field",))
-    run = place.run()
-    found = await ended(await crawling(place.runner(), run, job))
+async def test_the_last_good_run_is_compared_with(place: Place) -> None:
+    outputs = (Output(path="c.jsonl", only="changes"),)
+    job = place.jobs["shop"] = replace(
+        SHOP, key=("url",), output=outputs, settings={**SHOP.settings, "max_pages": 5}
+    )
+    first, second = place.run(id=1), place.run(id=2)
+    found = await ended(await crawling(place.runner(), first, job))
+    assert (found.exit_code, found.why, found.added) == (0, "max_pages", None)
+    assert (place.folder / "c.jsonl").read_text().count('"_change":"added"') == 5
+    place.good = first.run
+    job = place.jobs["shop"] = replace(job, settings=SHOP.settings)
+    found = await ended(await crawling(place.runner(), second, job))
+    assert (found.state, found.why) == ("finished", "")
+    assert (found.added, found.changed, found.removed) == (PAGES - 5, 0, 0)
+    assert (place.folder / "c.jsonl").read_text().count('"_change":"added"') == PAGES - 5
+    assert (place.root / "shop" / second.run / "changes.json").is_file()
+
+
+async def test_a_run_to_compare_with_that_is_gone_is_told(place: Place) -> None:
+    job = place.jobs["shop"] = replace(SHOP, key=("url",))
+    place.good = "20200101-000000-1-1"
+    found = await ended(await crawling(place.runner(), place.run(), job))
     assert (found.exit_code, found.state, found.added) == (0, "finished", None)
+    assert found.why == f"what changed is not known: run {place.good}, the last good one, is not kept any more"
+
+
+async def test_a_comparison_that_fails_is_told_and_the_run_is_good(place: Place) -> None:
+    outputs = (Output(path="c.nothing", only="changes"),)
+    job = place.jobs["shop"] = replace(SHOP, key=("url",), output=outputs)
+    found = await ended(await crawling(place.runner(), place.run(), job))
+    assert (found.exit_code, found.state, found.added) == (0, "finished", None)
+    assert found.why.startswith("what changed is not known: the comparison ended with exit code 2")
+    assert "c.nothing" in place.said(place.run())
+
+
+async def test_a_comparison_that_is_killed_leaves_the_run_good(place: Place) -> None:
+    job = place.jobs["shop"] = replace(SHOP, key=("url",))
+    run, runner = place.run(), place.runner()
+    process = await crawling(runner, run, job)
+    await place.site.until(lambda: len(place.site.hits) >= PAGES)
+    async with asyncio.timeout(20):
+        while not process.ended.done() and not process._examination:  # noqa: ASYNC110  nobody is told of that
+            await asyncio.sleep(0.01)
+    process.ask(Ask.KILL)
+    found = await ended(process)
+    assert (found.exit_code, found.state) == (0, "finished")
+    assert found.why == "what changed is not known: the comparison took too long, or was stopped"

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from scraper.errors import UsageError
+from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.job import Channel, Job, Mail, Server
 from scraper.jobs.notify import Notify
 from scraper.jobs.record import JobRun, State
@@ -75,7 +77,7 @@ async def until(place: Place, id: int, *states: State) -> JobRun:
     """The run when it stands so."""
     async with asyncio.timeout(30):
         with Jobs(place.home, read_only=True) as store:
-            while (run := store.run(id)).state not in states:
+            while (run := store.run(id)).state not in states:  # noqa: ASYNC110  another process writes it
                 await asyncio.sleep(0.05)
     return run
 
@@ -149,6 +151,37 @@ async def test_signalled_twice_it_leaves_and_the_next_server_finds_the_crawl(pla
     assert done.items == 40
 
 
+async def test_a_run_that_takes_too_much_is_ended(place: Place, site: Site) -> None:
+    site.tree(pages=200, delay=0.2)
+    with Jobs(place.home) as store:
+        store.put(replace(SHOP, memory=2**20, retries=0), now=time.time(), who="test")
+        store.put(replace(SHOP, name="slow", timeout=2.0), now=time.time(), who="test")
+    async with server(place):
+        large, slow = wanted(place), wanted(place, job="slow")
+        first, second = await until(place, large.id, State.FAILED), await until(place, slow.id, State.FAILED)
+    assert (first.why, second.why) == ("memory", "timeout")
+    assert first.exit_code in (130, -15)  # before it could hear of it
+    assert marked(place.home) == []
+
+
+async def test_a_run_is_cancelled_and_another_killed(place: Place, site: Site) -> None:
+    site.tree(pages=200, delay=0.2)
+    async with server(place):
+        one, other = wanted(place), wanted(place, planned=time.time() + 1, due=0.0)
+        await site.until(lambda: len(site.hits) > 6)
+        with Jobs(place.home) as store:
+            assert store.ask_stop(one.id, "cancel", "ann", time.time())
+        ended_one = await until(place, one.id, State.CANCELLED)
+        seen = len(site.hits)
+        await site.until(lambda: len(site.hits) > seen + 3)
+        with Jobs(place.home) as store:
+            assert store.ask_stop(other.id, "kill", "bob", time.time())
+        ended_other = await until(place, other.id, State.CANCELLED)
+    assert (ended_one.exit_code, ended_other.exit_code) == (130, -9)
+    assert ended_one.stopped_by == "ann"
+    assert 0 < ended_one.items == len(place.items(ended_one)) < 200
+
+
 async def test_others_run_beside_it_and_one_that_breaks_ends_it(place: Place) -> None:
     async def broken(parts: Parts) -> None:
         assert parts.home == place.home
@@ -160,13 +193,15 @@ async def test_others_run_beside_it_and_one_that_breaks_ends_it(place: Place) ->
 
 
 async def test_history_that_need_not_be_kept_goes_with_its_output(place: Place) -> None:
-    old = wanted(place, planned=5.0, state=State.FINISHED, ended=5.0, began=5.0, started=5.0)
+    old = wanted(place, planned=5.0, state=State.FINISHED, ended=5.0, began=5.0, run="19700101-000005-1-1")
     wanted(place, planned=time.time(), state=State.FINISHED, ended=time.time())
     log = place.home / "runs" / f"{old.id}.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text("long ago")
+    folder = RunFolder.make(place.root, "shop", 5.0, "19700101-000005-1-1")
+    folder.write(RunInfo(run=folder.run, spider="shop", state="finished", planned=True))
     async with server(place), asyncio.timeout(20):
-        while log.exists():
+        while log.exists() or folder.path.exists():  # noqa: ASYNC110  another process deletes it
             await asyncio.sleep(0.05)
 
 
