@@ -181,7 +181,7 @@ def _write(
     where = expand(path, variables(info.spider, info.run, info.started))
     known = {name: f"{{{name}}}" for name in VARIABLE.findall(where)}  # it is filled in already
     known["run"] = f"{info.run}/changes/{done.old}" if into is not None else ""  # not the one of the run's items
-    made = open_output(where, append=append, variables=known, csv_safe=safe)
+    made = open_output(where, append=append, variables=known, columns=_columns(done), csv_safe=safe)
     lines = _Lines(file)
     cursor = None if into is None else CursorFile(into.path / "outputs" / f"changes-{_digest(done, where)}")
     follower = Follower(
@@ -195,6 +195,12 @@ def _write(
         raise OutputError(f"{where}: {said}") from follower.error
     if path != STDOUT:
         click.echo(f"{where}  {count(done.added + done.changed + done.removed, 'change')}", err=True)
+
+
+def _columns(done: Compared) -> list[str]:
+    """Those of a table, the same whichever changes there are."""
+    fields = (name for name in done.coverage if name.partition(".")[0] not in done.coverage or "." not in name)
+    return ["_change", "_key", *fields, "_why", "_old"]
 
 
 def _digest(done: Compared, where: str) -> str:
