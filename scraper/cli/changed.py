@@ -12,7 +12,7 @@ import msgspec
 from ..changes.compare import OURS, Compared
 from ..changes.values import MISSING, value
 from ..logs import clean
-from .words import count, cut
+from ..words import count, cut
 
 MOST = 5  # changes shown of each kind, and fields of one change
 MOST_WHY = 5  # reasons, fields

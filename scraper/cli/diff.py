@@ -24,12 +24,12 @@ from ..outputs.follow import CursorFile, Follower
 from ..outputs.registry import STDOUT, VARIABLE, expand, open_output
 from ..resume import variables
 from ..settings import resolve
+from ..words import count
 from . import options
 from .changed import MOST, told
 from .crawl import check_outputs
 from .project import layers, output_folder
 from .terminal import columns
-from .words import count
 
 NONE = "-"  # instead of the old run
 CHUNK = 256 * 1024  # bytes read at once

@@ -11,7 +11,7 @@ import click
 
 from ..errors import OutputError, StoreError, UsageError
 from ..explain import check_state
-from ..folder import RUNNING, Place, RunFolder, find
+from ..folder import RUNNING, RunFolder, find
 from ..frontier.entries import Selection
 from ..frontier.ledger import Ledger
 from ..outputs.follow import Follower
