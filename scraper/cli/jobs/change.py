@@ -64,7 +64,7 @@ def edit(name: str, unset: tuple[str, ...], root: str | None, **given: Any) -> i
         before = {key: value for key, value in msgspec.to_builtins(kept.job).items() if key != "name"}
         data = from_options.data_of(given, before)
         from_options.without(data, unset)
-        if data != before:
+        if unset or from_options.anything(given):
             job = job_from(name, data, "not changed")
             _check(job)
         else:

@@ -16,6 +16,7 @@ from .. import options
 C = TypeVar("C", bound=Callable[..., Any])
 TABLES = ("args", "settings", "alerts")  # of pairs; what is given is added to them
 MANY = ("key", "after", "blackout")
+OVERLAPS, CATCH_UPS = (click.Choice([each.value for each in kind]) for kind in (Overlap, CatchUp))
 # option, metavar, what it says; each is a key of the table with the same name
 PLAIN = (
     ("--schedule", "WHEN", "When it runs: cron as in '30 8 * * mon-fri', 'every 30 minutes', 'every day at 8:30', "
@@ -50,9 +51,9 @@ def of_job(command: C) -> C:
         click.option("--changes", multiple=True, metavar="PATH", help="Write only what has changed since the last "
                      "good run there; needs --key."),
         click.option("--append", is_flag=True, help="Add to what these paths hold already."),
-        click.option("--overlap", type=click.Choice([*Overlap]), help="What becomes of a run whose job has an "
+        click.option("--overlap", type=OVERLAPS, help="What becomes of a run whose job has an "
                      "unfinished one.  [default: skip]"),
-        click.option("--catch-up", type=click.Choice([*CatchUp]), help="Which runs that were missed while no "
+        click.option("--catch-up", type=CATCH_UPS, help="Which runs that were missed while no "
                      "server ran are made up for.  [default: latest]"),
         click.option("--resume/--no-resume", default=None, help="Go on with an interrupted crawl, or begin anew."),
         click.option("--alert", "alerts", multiple=True, metavar="KEY=VALUE", help="When somebody is told, as "
@@ -63,6 +64,13 @@ def of_job(command: C) -> C:
     for option in reversed(made):
         command = option(command)
     return command
+
+
+def anything(given: Mapping[str, Any]) -> bool:
+    """Whether any option was given."""
+    return any(
+        value not in (None, (), False) or (name == "resume" and value is False) for name, value in given.items()
+    )
 
 
 def data_of(given: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ RIGHT = ("run", "took", "pages", "items")
 @click.command(name="runs")
 @click.argument("job", metavar="[JOB|RUN]", default="")
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice([*State]),
+    "--state", "states", multiple=True, type=click.Choice([each.value for each in State]),
     help="Only those that stand so. May be repeated.",
 )  # fmt: skip
 @click.option("--limit", default=20, type=click.IntRange(1, 500), show_default=True, help="How many, the newest.")
@@ -54,7 +54,7 @@ def runs(job: str, states: tuple[str, ...], limit: int, before: int | None, as_j
             return 0
         zones = {kept.job.name: zone_of(kept.job) for kept in desk.store.jobs()}
         rows = [_row(run, zones.get(run.job) or zone_of(None), named=not name) for run in reversed(page.runs)]
-        for text in table(("run", "job", "state", "planned", "took", "pages", "items", "changes"), rows, RIGHT):
+        for text in table(("run", "job", "state", "planned", "took", "pages", "items", "result"), rows, RIGHT):
             click.echo(text)
         if page.next is not None:
             click.echo(f"there are earlier ones: --before {page.next}", err=True)
