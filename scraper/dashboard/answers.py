@@ -66,7 +66,8 @@ def said(request: web.Request, status: int, text: str, headers: dict[str, str] |
     if for_programs(request):
         made = json({"error": text}, status)
     elif status == 401:
-        made = page(request, "login.html", status=status, error="", name="", next=request.path_qs)
+        onward = request.path_qs if request.method == "GET" else "/"
+        made = page(request, "login.html", status=status, error="", name="", next=onward)
         if "HX-Request" in request.headers:  # a part of a page that is open: the whole of it has to be loaded
             made.headers["HX-Redirect"] = "/login"
     else:

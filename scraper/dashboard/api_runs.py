@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from aiohttp import web
 
 from ..jobs.access import Role
@@ -12,6 +14,10 @@ from .guard import BEGUN, who
 from .routes import DESK, Routes
 
 RUN = ROOT + r"/runs/{run:\d{1,15}}"
+TYPES = {
+    "jsonl": "application/jsonl; charset=utf-8", "json": "application/json", "xml": "application/xml",
+    "csv": "text/csv; charset=utf-8", "tsv": "text/tab-separated-values; charset=utf-8",
+}  # fmt: skip
 routes = Routes()
 
 
@@ -94,14 +100,27 @@ async def explain(request: web.Request) -> web.StreamResponse:
 @routes.get(f"{RUN}/items.jsonl", Role.VIEWER)
 async def download(request: web.Request) -> web.StreamResponse:
     """All items of a run so far, a line each."""
-    answer = web.StreamResponse(headers=attached(request, "items.jsonl", "application/jsonl; charset=utf-8"))
-    async with request.app[DESK].journal(run_number(request)) as (size, chunks):
-        answer.content_length = size
-        await answer.prepare(request)
-        request[BEGUN] = True
-        if request.method != "HEAD":
-            async for chunk in chunks:
-                await answer.write(chunk)
+    async with request.app[DESK].journal(run_number(request)) as (size, parts):
+        return await _saved(request, "jsonl", size, parts)
+
+
+@routes.get(RUN + r"/items.{kind:csv|tsv|json|xml}", Role.VIEWER)
+async def export(request: web.Request) -> web.StreamResponse:
+    """All items of a run so far in another format."""
+    kind = request.match_info["kind"]
+    async with request.app[DESK].exported(run_number(request), kind) as (size, parts):
+        return await _saved(request, kind, size, parts)
+
+
+async def _saved(request: web.Request, kind: str, size: int, parts: AsyncIterator[bytes]) -> web.StreamResponse:
+    """A file that is saved, as it is read."""
+    answer = web.StreamResponse(headers=attached(request, f"items.{kind}", TYPES[kind]))
+    answer.content_length = size
+    await answer.prepare(request)
+    request[BEGUN] = True
+    if request.method != "HEAD":
+        async for part in parts:
+            await answer.write(part)
     await answer.write_eof()
     return answer
 

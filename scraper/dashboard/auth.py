@@ -11,6 +11,7 @@ from ..jobs.access import ABSOLUTE, Role, TooMany
 from ..logs import clean
 from .events import HUB
 from .guard import ACCESS, address, cookie, scheme, who
+from .metrics import METRICS
 from .routes import DESK, Routes
 from .view import page
 
@@ -39,7 +40,9 @@ async def login(request: web.Request) -> web.StreamResponse:
     try:
         async with request.app[AT_ONCE]:
             found = await asyncio.to_thread(access.login, name, word, address(request), old)
+        request.app[METRICS].logins.labels("wrong" if found is None else "right").inc()
     except TooMany as many:
+        request.app[METRICS].logins.labels("too_many").inc()
         found, error, status, fields = None, str(many), 429, {"Retry-After": f"{max(1, many.after):.0f}"}
     if found is None:
         log.warning("login of %s from %s refused", clean(name)[:80] or "nobody", clean(address(request)))

@@ -210,11 +210,11 @@ async def events(request: web.Request) -> web.StreamResponse:
         text = "too many follow events: close another page"
         raise web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "60"})
     answer = web.StreamResponse(headers=FIELDS)
-    await answer.prepare(request)
-    request[BEGUN] = True
-    if request.method == "HEAD":
-        return answer
     async with hub.listening(own, run) as client:
+        await answer.prepare(request)
+        request[BEGUN] = True
+        if request.method == "HEAD":
+            return answer
         with suppress(ConnectionError, TimeoutError):
             await _send(answer, b"retry: 3000\n\n")
             while True:

@@ -3,6 +3,7 @@ page of ours sent it."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from ipaddress import ip_address
@@ -99,7 +100,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not _is_ours(_hostname(host(request)), request.app[OPTIONS].names):
         # a page elsewhere whose name was made to point here (DNS rebinding)
         raise web.HTTPMisdirectedRequest(text="this server has another name: see `scraper serve --name`")
-    request[WHO] = _known(request)
+    request[WHO] = await asyncio.to_thread(_known, request)  # it may have to wait for the disk
     role = role_of(request)
     if role is None:
         return await handler(request)  # raises 404 or 405
@@ -110,7 +111,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise web.HTTPUnauthorized(text="log in first", headers=BEARER)
     if request.method in UNSAFE and not own.token:
         _same_origin(request)
-        if own.session:
+        if own.session and role > Role.NOBODY:
             await _own_form(request)
     return await handler(request)
 

@@ -63,7 +63,7 @@ class _Jobs(Collector):
             runs.add_metric([state.value], counts.get(state, 0))
         yield runs
         yield GaugeMetricFamily("scraper_alerts_open", "Alerts that have not recovered.", len(store.open_alerts()))
-        lag = self._desk.pulse() if self._desk.pulse is not None else 0.0
+        lag = self._desk.scheduler.late() if self._desk.scheduler is not None else 0.0
         yield GaugeMetricFamily("scraper_scheduler_lag_seconds", "By how much the scheduler is late.", lag)
         age = GaugeMetricFamily("scraper_job_good_age_seconds", "Since the last good run.", labels=["job"])
         items = GaugeMetricFamily("scraper_job_items", "Items of the last good run.", labels=["job"])

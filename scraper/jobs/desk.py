@@ -25,8 +25,7 @@ from .outlook import Outlook
 from .plan import by_hand
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
-from .scheduler import Scheduler
-from .scheduler import _added as added
+from .scheduler import Scheduler, added
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Jobs
@@ -34,6 +33,7 @@ from .store import Jobs
 T = TypeVar("T")
 MOST = 500  # rows of a page
 FILE = "jobs.toml"
+CHECKS = 2  # spiders imported at once
 RECENT = 30  # runs of a sparkline
 # by the index of jobs, which is in the order of ids
 DOTS = """SELECT id, state, pages, items, failed, ended - began FROM run
@@ -60,7 +60,6 @@ class Desk(RunFiles):
         self.project = project
         self.clock = clock or Clock()
         self.scheduler = scheduler  # of the server that this is in, if it is
-        self.pulse: Callable[[], float] | None = None  # by how many seconds the scheduler is late
         self._outlook = Outlook()
 
     async def _off(self, verb: Callable[..., T], *values: Any, **named: Any) -> T:
@@ -121,7 +120,18 @@ class Desk(RunFiles):
 
     async def apply(self, who: str) -> list[Change]:
         """Make the jobs what the project's jobs.toml says; all of it or, when it raises, nothing."""
-        return await self._off(lambda: self.store.apply(self._declared(), self.clock.wall(), who))
+        declared = await self._off(self._declared)
+        changed = [each.job for each in await self._off(self.store.pending, declared) if each.what != "remove"]
+        environ, few = await self._off(self._environ), asyncio.Semaphore(CHECKS)
+
+        async def check(name: str) -> None:
+            async with few:
+                await checked(declared.jobs[name], self.project, environ=environ)
+
+        for found in await asyncio.gather(*(check(name) for name in changed if name), return_exceptions=True):
+            if found is not None:
+                raise found
+        return await self._off(self.store.apply, declared, self.clock.wall(), who)
 
     async def server(self) -> Server:
         """What holds for all jobs; what may be secret is "***"."""
@@ -308,7 +318,7 @@ class Desk(RunFiles):
         trouble = []
         with self.store.change():
             pass  # raises StoreError when it cannot be written
-        lag = self.pulse() if self.pulse is not None else 0.0
+        lag = self.scheduler.late() if self.scheduler is not None else 0.0
         if lag > 60.0:
             trouble.append("the scheduler does not go on")
         running = [run.state is State.RUNNING for run in self.store.open_runs()]

@@ -57,11 +57,10 @@ def opened(path: Path) -> BinaryIO:
             os.close(inside)
     except OSError as error:
         raise NotThere(f"{path.name} cannot be read: {error.strerror}") from error
-    file = os.fdopen(number, "rb", 2**18)
     if not stat.S_ISREG(os.fstat(number).st_mode):
-        file.close()
+        os.close(number)
         raise NotThere(f"{path.name} is no file")
-    return file
+    return os.fdopen(number, "rb", 2**18)
 
 
 def whole(path: Path) -> Any:
@@ -83,7 +82,7 @@ def items_end(folder: RunFolder) -> int:
     if folder.state.is_file() and not folder.state.is_symlink():
         with suppress(StoreError), Ledger(folder.state, 0.0) as ledger:
             return min(size, ledger.position("items"))
-    return size
+    return last(folder.items, 0, end=size).end
 
 
 def lines(path: Path, at: int, most: int, *, end: int | None = None, search: str = "") -> LinesPage:

@@ -22,7 +22,7 @@ from .schedule import Schedule
 from .windows import free
 
 LATE = 60.0  # seconds after its time at which a run that has not been planned was missed
-MOST = 1000  # rows a job and look; more missed times than that share one row
+MOST = 1000  # rows a job and look, more missed times than that share one row; and runs of a job that wait
 ASLEEP = "no server was awake at this time"
 
 
@@ -49,6 +49,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Mapping[str, Entry]
     runs: Sequence[JobRun]
     server: Server
+    free_from: dict[str, float] = {}  # worked out once: when the blackout of a job ends that holds now
 
     def of(self, job: str) -> list[JobRun]:
         """The unfinished runs of a job, oldest first."""
@@ -125,13 +126,16 @@ def _passed(entry: Entry, now: float) -> tuple[JobRun | None, list[float]]:
 def hindered(job: Job, unfinished: Sequence[JobRun]) -> str:
     """Why a further run of a job does not take place, "" when it does; judged on its unfinished runs.
 
-    With `queue_one` a run waits that has not begun; one that is to be retried, or goes on, does not count.
+    With `queue_one` a run waits that has not begun; one that is to be retried, or goes on, does not count. No more
+    than MOST wait.
     """
     if job.overlap is Overlap.SKIP and unfinished:
         return f"the run before was not over{_which(unfinished[0])}"
     waiting = [run for run in unfinished if run.state is State.QUEUED and not run.attempts]
     if job.overlap is Overlap.QUEUE_ONE and waiting:
         return f"another run waits already{_which(waiting[0])}"
+    if len(waiting) >= MOST:
+        return f"{MOST} runs wait already"
     return ""
 
 
@@ -166,41 +170,42 @@ def may_begin(situation: Situation, run: JobRun) -> float:
     entry = situation.jobs.get(run.job)
     if entry is None:
         return math.inf
-    due = max(run.due, situation.now)
-    return due if run.cause is Cause.HAND else entry.free(due)
+    if run.cause is Cause.HAND or run.due > situation.now:
+        return run.due if run.cause is Cause.HAND else entry.free(run.due)
+    if run.job not in situation.free_from:
+        situation.free_from[run.job] = entry.free(situation.now)
+    return situation.free_from[run.job]
 
 
 def turns(situation: Situation) -> list[JobRun]:
     """The runs that begin now, in this order: by priority, planned time and id, within all limits.
 
-    The runs of a job begin one after the other, each when those before it are over with all their retries; with
-    `overlap = "allow"` so many at once as `parallel` says. Who waits for a limit of his own holds up no other.
+    The runs of a job begin one after the other, each when those before it are over with all their retries; only
+    those that a blackout holds let pass who was asked for by hand. With `overlap = "allow"` so many run at once as
+    `parallel` says. Who waits for a limit of his own holds up no other.
     """
     running = [run for run in situation.runs if run.state is State.RUNNING]
     room = situation.server.parallel - len(running)
     groups = Counter(group for run in running if (group := _group(situation, run.job)))
     ahead: Counter[str] = Counter()
+    held: Counter[str] = Counter()  # of those ahead
     begin: list[JobRun] = []
     for run in sorted(situation.runs, key=line):
         entry = situation.jobs.get(run.job)
         if entry is None or run.state is State.RUNNING:
             ahead[run.job] += 1
             continue
-        ready = not run.stop and may_begin(situation, run) <= situation.now
+        before = ahead[run.job] - (held[run.job] if run.cause is Cause.HAND else 0)
         group = entry.job.group
-        free = ahead[run.job] < at_once(entry.job) and groups[group] < limit(situation.server, group)
-        if ready and free and len(begin) < room:
+        free = len(begin) < room and before < at_once(entry.job) and groups[group] < limit(situation.server, group)
+        if free and not run.stop and may_begin(situation, run) <= situation.now:
             begin.append(run)
             groups[group] += 1 if group else 0
             ahead[run.job] += 1
-        elif entry.job.overlap is not Overlap.ALLOW and _in_the_way(situation, run):
+        elif entry.job.overlap is not Overlap.ALLOW:
             ahead[run.job] += 1
+            held[run.job] += run.due <= situation.now < may_begin(situation, run)
     return begin
-
-
-def _in_the_way(situation: Situation, run: JobRun) -> bool:
-    """Whether later runs of its job wait for it; one that a blackout holds lets pass who was asked for by hand."""
-    return may_begin(situation, run) <= max(run.due, situation.now)
 
 
 def at_once(job: Job) -> int:

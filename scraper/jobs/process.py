@@ -58,7 +58,7 @@ class Processes:
         outputs = tuple(Place(each.path, each.append) for each in job.output if each.only == "items")
         order = Words(job.spider, {**job.args, **run.args}, job.settings, outputs).encoded()
         log = said.path_of(self.home, run.id)
-        child = self.begin(
+        child = await self.begin(
             ["crawl", job.spider, "--run", run.run, "--order", "-", "--output-folder", str(self.root), "--quiet"],
             run, log, subprocess.PIPE,
         )  # fmt: skip
@@ -73,13 +73,14 @@ class Processes:
         held = info is not None and info.pid == run.pid and folder.held()
         return CrawlProcess(self, run, Child(run.pid, run.birth, self._mark(run), held=held))
 
-    def begin(self, words: Sequence[str], run: JobRun, log: Path, stdin: int) -> Child:
+    async def begin(self, words: Sequence[str], run: JobRun, log: Path, stdin: int) -> Child:
         """A process of `scraper`, in the project, whose output goes to `log`. Raises OSError."""
+        env = await asyncio.to_thread(self._environment)  # it asks the store
         out = said.opened(log)
         try:
             return Child.begin(
-                [sys.executable, "-P", "-m", "scraper", *words],
-                cwd=self.project, env=self._environment(), mark=self._mark(run), out=out, stdin=stdin,
+                [sys.executable, "-P", "-m", "scraper", *words], cwd=self.project, env=env, mark=self._mark(run),
+                out=out, stdin=stdin,
             )  # fmt: skip
         finally:
             os.close(out)
@@ -191,15 +192,16 @@ class CrawlProcess:
 
     async def _examined(self, found: Ended) -> Ended:
         """With what the comparison with the last good run has found; it never makes a good run a bad one."""
-        job = self._runner.job_of(self._run.job)
+        job = await asyncio.to_thread(self._runner.job_of, self._run.job)
         if job is None:
             return found
-        examination = Examination(self._folder, self._runner.last_good(self._run), job)
+        before = await asyncio.to_thread(self._runner.last_good, self._run)
+        examination = Examination(self._folder, before, job)
         if not examination.wanted:
             return found
         self._examination = examination
         try:
-            child = self._runner.begin(examination.words, self._run, self._log, subprocess.DEVNULL)
+            child = await self._runner.begin(examination.words, self._run, self._log, subprocess.DEVNULL)
             trouble = await examination.watch(child)
         except OSError as error:
             trouble = f"it cannot be started: {error.strerror}"

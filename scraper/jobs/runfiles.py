@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO, TypeVar
 
 from ..errors import StoreError, UsageError
@@ -14,6 +15,9 @@ from ..explain import Explanation, in_run
 from ..folder import RunFolder
 from ..frontier.entries import Selection
 from ..frontier.ledger import Ledger
+from ..outputs.follow import Follower
+from ..outputs.journal import Journal
+from ..outputs.registry import open_output
 from . import files
 from .files import NotThere, folder_of
 from .record import JobRun
@@ -25,6 +29,7 @@ PATIENCE = 0.15  # seconds that a page of requests may look for them
 SLOW = 2  # readings at once that take time in proportion to a run's size
 TAIL = 64 * 1024  # bytes of a text that are shown
 HOSTS = 100
+KINDS = ("csv", "tsv", "json", "xml")
 PART = 2**18  # bytes of a download that are in memory
 PLACES = {
     "items": files.ITEMS, "requests": files.STATE, "log": files.LOG, "moments": files.MOMENTS,
@@ -74,6 +79,23 @@ class RunFiles:
         finally:
             if file is not None:
                 file.close()
+
+    @asynccontextmanager
+    async def exported(self, number: int, kind: str) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """The items of a run so far as a table or document: `csv`, `tsv`, `json` or `xml`; as `journal` gives them.
+
+        It is written to a file of the server's first. O(items).
+        """
+        if kind not in KINDS:
+            raise UsageError(f"there is no format {kind!r}: {', '.join(KINDS)}")
+        folder = await asyncio.to_thread(self.folder, number)
+        with TemporaryDirectory(dir=self.store.home, prefix="export-") as place:
+            path = Path(place) / f"items.{kind}"
+            async with self._slow:
+                await asyncio.to_thread(_export, folder, path)
+            with files.opened(path) as file:
+                size = path.stat().st_size
+                yield size, _parts(file, size)
 
     async def output(self, number: int) -> str:
         """The end of what the processes of a run printed, "" for nothing."""
@@ -179,6 +201,19 @@ class RunFiles:
         if len(url) > 10_000:
             raise UsageError("a URL has at most 10000 characters here")
         return in_run(url, self.folder(number), lambda folder: folder.run)
+
+
+def _export(folder: RunFolder, path: Path) -> None:
+    """Write the items to a new file. Raises OutputError, NotThere."""
+    end = files.items_end(folder)
+    if end:
+        files.opened(folder.items).close()  # raises for a link
+    output = open_output(str(path), variables={}, csv_safe=True)
+    follower = Follower(Journal(folder.items), output, name=path.name, committed=end)
+    follower.end(finished=True)
+    asyncio.run(follower.run())
+    if follower.error is not None:
+        raise follower.error
 
 
 async def _parts(file: BinaryIO | None, size: int) -> AsyncIterator[bytes]:

@@ -121,12 +121,16 @@ class Scheduler:
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
+    def late(self) -> float:
+        """By how many seconds the loop has not looked when it should have; much before its first look."""
+        return max(0.0, self.clock.monotonic() - self._read_at - RECHECK)
+
     async def start(self, job: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
         """Run a job now, with these arguments over its own. Raises UsageError where its `overlap` forbids it."""
         kept = await self._apart(self.store.job, job)
         unfinished = await self._apart(self.store.open_runs, job)
         run = plan.by_hand(kept.job, unfinished, self.clock.wall(), who, args or {})
-        made = await self._apart(_added, self.store, run)
+        made = await self._apart(added, self.store, run)
         if made is None:
             raise UsageError(f"job {job!r} was removed just now")
         self._tell(News(job, made))
@@ -219,7 +223,7 @@ class Scheduler:
             except StoreError:
                 if (await self._apart(self.store.run, waiting.id)).open:
                     raise
-                self._changed = True  # it was cancelled just now, with its job
+                self.wake()  # it was cancelled just now, with its job
                 continue
             try:
                 process = await self.runner.start(run, job)
@@ -228,6 +232,7 @@ class Scheduler:
                 ended = Ended(at=self.clock.wall(), exit_code=code, why=str(error))
                 after = ends.verdict(run, job, ended)
                 await self._write(after, ends.attempt(run, ended, after.why))
+                self._news.set()  # its turn, or another's, may be now
                 continue
             run = replace(run, pid=process.pid, birth=process.birth)
             run = await self._write(run, ends.attempt(run))
@@ -371,10 +376,10 @@ def _recorded(
 ) -> tuple[JobRun, list[JobRun]]:
     with store.change():
         kept = store.update(run, attempt=attempt)
-        return kept, [made for each in then if (made := _added(store, each)) is not None]
+        return kept, [made for each in then if (made := added(store, each)) is not None]
 
 
-def _added(store: Jobs, run: JobRun) -> JobRun | None:
+def added(store: Jobs, run: JobRun) -> JobRun | None:
     """Add a run that a person or another run wants, a little later when its job has one at that time.
 
     None when its job is gone.

@@ -14,7 +14,9 @@ from scraper.jobs import runfiles
 from scraper.jobs.access import Access
 from scraper.jobs.declared import NAME
 from scraper.jobs.desk import Desk
+from scraper.jobs.process import Processes
 from scraper.jobs.record import Alert, Cause, JobRun, State
+from scraper.jobs.scheduler import Scheduler
 from scraper.jobs.store import Jobs
 from tests.dashboard.conftest import Client, Stopped
 from tests.frontier.state import State as Ledgered
@@ -118,9 +120,12 @@ async def test_what_jobs_toml_would_change_is_shown_and_applied(api: Program, tm
     assert [(each["what"], each["job"]) for each in changes] == [("add", "toys")]
     assert (await api("/apply", {}))[0] == 200
     assert (await api("/apply"))[1]["changes"] == []
-    (tmp_path / "jobs.toml").write_text("[jobs.toys]\nspider = 3\n")
-    status, answer = await api("/apply", {})
-    assert (status, "jobs.toml:" in answer["error"]) == (400, True)
+    for wrong, place in (("spider = 3", "jobs.toml:"), ('spider = "none"', "[jobs.toys]"),
+                         ('spider = "shop"\nargs = { number = "many" }', "[jobs.toys]")):  # fmt: skip
+        (tmp_path / "jobs.toml").write_text(f"[jobs.toys]\n{wrong}\n[jobs.more]\nspider = 'shop'\n")
+        status, answer = await api("/apply", {})
+        assert (status, place in answer["error"]) == (400, True), answer
+    assert len((await api("/jobs"))[1]["jobs"]) == 2
 
 
 async def test_a_run_is_started_with_arguments_and_cancelled_once(api: Program) -> None:
@@ -130,6 +135,7 @@ async def test_a_run_is_started_with_arguments_and_cancelled_once(api: Program) 
     assert (status, asked["stop"], asked["stopped_by"]) == (200, "cancel", "token ci")
     assert (await api(f"/runs/{run['id']}/kill", {}))[1]["stop"] == "kill"
     assert (await api("/runs/77/cancel", {}))[0] == 404
+    wrong: dict[str, Any]
     for wrong in ({"arguments": {}}, {"args": []}, {"args": {"number": "many"}}, {"args": {"colour": "red"}}):
         assert (await api("/jobs/shop/start", wrong))[0] == 400
     assert (await api("/spiders/shop"))[1]["arguments"][1]["name"] == "number"
@@ -172,6 +178,11 @@ async def test_items_are_paged_searched_and_downloaded(
     assert await saved.read() == folder.items.read_bytes()
     assert saved.headers["Content-Disposition"].startswith("attachment")
     assert "sandbox" in saved.headers["Content-Security-Policy"]
+    for kind, begin in (("csv", "number,title\r\n0,<b>Café</b>\r\n"), ("json", '[\n{"number":0'), ("xml", "<?xml")):
+        text = await (await client.get(f"/api/v1/runs/{run.id}/items.{kind}", headers=api._fields)).text()
+        assert text.startswith(begin), text[:80]
+    assert (await api(f"/runs/{run.id}/items.sqlite"))[0] == 404
+    assert [path.name for path in desk.store.home.glob("export-*")] == []
 
 
 async def test_a_run_shows_what_it_left_and_no_line_that_is_not_whole(
@@ -303,7 +314,10 @@ async def test_users_and_tokens_are_made_once_shown_and_removed(api: Program, cl
 async def test_it_says_whether_it_works_and_gives_its_numbers(api: Program, client: Client, desk: Desk) -> None:
     healthy = await client.get("/healthz")
     assert (healthy.status, await healthy.json()) == (200, {"ok": True})
-    desk.pulse = lambda: 100.0
+    runner = Processes(
+        desk.root, desk.store.home, desk.project, job_of=lambda name: None, last_good=lambda run: "", secrets=list
+    )
+    desk.scheduler = Scheduler(desk.store, runner)  # which does not go
     assert (await client.get("/healthz")).status == 503
     assert (await (await client.get("/healthz", headers=api._fields)).json())["trouble"]
     assert (await client.get("/metrics")).status == 401

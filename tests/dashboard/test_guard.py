@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -16,7 +17,7 @@ from scraper.jobs.access import ABSOLUTE, IDLE, PER_ADDRESS, Access, Role
 from scraper.jobs.desk import Desk
 from tests.dashboard.conftest import Browser, Client, Stopped
 
-GIVEN = {"job": "shop", "run": "1", "token": "1", "user": "eve", "name": "x.css", "spider": "shop"}
+GIVEN = {"job": "shop", "run": "1", "token": "1", "user": "eve", "name": "x.css", "kind": "csv", "spider": "shop"}
 
 
 def routes(client: Client) -> list[tuple[str, str, Role]]:
@@ -210,3 +211,17 @@ async def test_a_body_that_is_no_job_or_too_large_is_refused(client: Client, acc
     answer = await client.post("/api/v1/jobs", data=data, headers=fields)
     assert answer.status in (400, 413)
     assert (await answer.json())["error"]
+
+
+async def test_every_route_for_programs_is_in_the_reference_with_its_role(client: Client) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(\w+) ([^`?]+)[^`]*` \| (\w+) \|", text, re.MULTILINE))
+    app = client.app
+    assert app is not None
+    there = set()
+    for route in app.router.routes():
+        assert route.resource is not None
+        path = route.resource.canonical
+        if path.startswith(("/api/", "/events", "/healthz", "/metrics")) and route.method != "HEAD":
+            there.add((route.method, path, "viewer" if path == "/metrics" else app[ROLES][route].word))
+    assert told == there

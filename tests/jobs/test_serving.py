@@ -110,6 +110,17 @@ async def test_a_second_server_is_refused(place: Place) -> None:
         assert second.err.replace(str(place.folder) + "/", "").strip() == told
 
 
+async def test_of_two_that_begin_at_once_one_remains(place: Place) -> None:
+    both = [await begin("serve", "--no-web", cwd=place.folder) for _ in range(2)]
+    waiting = {asyncio.create_task(process.wait()): process for process in both}
+    done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    assert [task.result() for task in done] == [2]
+    for task in left:
+        waiting[task].send_signal(signal.SIGTERM)
+    for process in both:
+        await ended(process)
+
+
 async def test_stopped_in_good_order_a_crawl_goes_on_at_the_next_start(place: Place, site: Site) -> None:
     site.tree(pages=40, delay=0.05)
     async with server(place) as process:
