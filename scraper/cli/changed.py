@@ -53,8 +53,12 @@ def _counts(done: Compared) -> Iterator[tuple[str, str]]:
     yield "changed", _with(done.changed, _few({clean(field): n for field, n in done.fields.items()}))
     yield "removed", f"{done.removed:,}"
     yield "same", f"{done.same:,}"
-    if done.unseen:
-        yield "unseen", _with(done.unseen, _few(done.why))
+    if len(done.why) == 1:
+        yield "unseen", f"{done.unseen:,}, as {clean(next(iter(done.why)))}"
+    elif done.why:
+        yield "unseen", f"{done.unseen:,}"
+        for why, number in list(done.why.items())[:MOST_WHY]:
+            yield "", f"{number:,} as {clean(why)}"
     for label, old, new, what in (
         ("duplicates", done.old_duplicates, done.duplicates, "have the key of a later item, which counts"),
         ("keyless", done.old_keyless, done.keyless, "have no key and were left out"),
@@ -76,7 +80,7 @@ def _few(numbers: Mapping[str, int]) -> str:
 
 def _row(label: str, text: str, width: int) -> list[str]:
     if width < NARROW:
-        return _wrapped(f"{label}: {text}", width, "  ", "    ")
+        return _wrapped(f"{label}: {text}" if label else f"  {text}", width, "  ", "    ")
     return _wrapped(text, width, f"  {label:<{LABEL}}", " " * (2 + LABEL))
 
 

@@ -37,7 +37,7 @@ CHUNK = 256 * 1024  # bytes read at once
 
 @click.command(name="diff")
 @click.argument("old")
-@click.argument("new")
+@click.argument("new", default="")
 @click.option(
     "--key", "key", multiple=True, metavar="FIELD",
     help="The field that tells one item from another, or several of them; `size.eu` is one of an object.",
@@ -50,17 +50,22 @@ CHUNK = 256 * 1024  # bytes read at once
 @options.append
 @options.settings
 @options.folder
-@click.option("--into", is_flag=True, hidden=True, help="Keep the result in the folder of NEW.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+@click.option("--into", "--keep", "into", is_flag=True, hidden=True, help="Keep the result in the folder of NEW.")
 @click.option("--add", multiple=True, metavar="PATH", hidden=True, help="As -o, with --append.")
 def command(
-    old: str, new: str, key: tuple[str, ...], as_json: bool, outputs: tuple[str, ...], append: bool,
-    pairs: tuple[str, ...], root: str | None, into: bool, add: tuple[str, ...],
+    old: str, new: str, key: tuple[str, ...], as_json: bool, outputs: tuple[str, ...],
+    append: bool, pairs: tuple[str, ...], root: str | None, quiet: bool, into: bool, add: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Compare the items of two runs, OLD and NEW: what was added, changed, removed.
 
     A run is its id or the beginning of it, SPIDER for its latest, or a folder. OLD may be '-' for none: everything
     is added then. An item counts as removed only when its page was fetched without it or is gone.
     """
+    if not new:
+        if not into:
+            raise UsageError("give two runs, an older one and a newer one; '-' for no older one")
+        old, new = NONE, old
     place = output_folder(root)
     after = find(place, new)
     before = None if old == NONE else find(place, old)
@@ -74,10 +79,11 @@ def command(
     safe = resolve(layers(None, pairs)).csv_safe
     with _compared(before, after, key, into=into) as (done, first, lines):
         for path in (*outputs, *add):
-            _write(path, info, done, lines, append=append or path in add, into=after if into else None, safe=safe)
+            added = append or path in add
+            _write(path, info, done, lines, append=added, into=after if into else None, safe=safe, quiet=quiet)
         if as_json:
             _print(done, lines)
-        else:
+        elif not quiet:
             out = sys.stderr if STDOUT in outputs else sys.stdout
             for line in told(done, first, columns(out), colour=out.isatty()):
                 click.echo(line, file=out)
@@ -172,8 +178,9 @@ class _Lines:
 
 
 def _write(
-    path: str, info: RunInfo, done: Compared, file: IO[bytes], *, append: bool, into: RunFolder | None, safe: bool
-) -> None:
+    path: str, info: RunInfo, done: Compared, file: IO[bytes], *, append: bool, into: RunFolder | None, safe: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Write all changes to an output. Raises OutputError.
 
     What a run keeps is not written twice, however often that is asked for: how far it came is kept there too.
@@ -193,7 +200,7 @@ def _write(
     if follower.error is not None:
         said = str(follower.error).removeprefix(f"{where}: ")
         raise OutputError(f"{where}: {said}") from follower.error
-    if path != STDOUT:
+    if path != STDOUT and not quiet:
         click.echo(f"{where}  {count(done.added + done.changed + done.removed, 'change')}", err=True)
 
 

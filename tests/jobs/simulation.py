@@ -1,4 +1,4 @@
-"""A world in simulated time: a clock that jumps to what happens next, crawls without pages, and kills of the server.
+"""A world in simulated time: a clock that jumps to what happens next, crawls without pages, kills of the server.
 
 Processes live on when the server is killed, as real ones do. What the world knows of them (when each ended and how)
 is the truth that the history is compared with.

@@ -204,16 +204,18 @@ async def test_others_run_beside_it_and_one_that_breaks_ends_it(place: Place) ->
 
 
 async def test_history_that_need_not_be_kept_goes_with_its_output(place: Place) -> None:
-    old = wanted(place, planned=5.0, state=State.FINISHED, ended=5.0, began=5.0, run="19700101-000005-1-1")
+    old = wanted(place, planned=5.0, state=State.FINISHED, ended=9.0, began=5.0)
     wanted(place, planned=time.time(), state=State.FINISHED, ended=time.time())
     log = place.home / "runs" / f"{old.id}.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text("long ago")
-    folder = RunFolder.make(place.root, "shop", 5.0, "19700101-000005-1-1")
-    folder.write(RunInfo(run=folder.run, spider="shop", state="finished", planned=True))
+    folders = [RunFolder.make(place.root, "shop", 5.0, f"19700101-00000{n}-{old.id}-{n}") for n in range(1, 5)]
+    for folder, started, planned in zip(folders, (5.0, 7.0, 500.0, 6.0), (True, True, True, False), strict=True):
+        folder.write(RunInfo(run=folder.run, spider="shop", state="finished", started=started, planned=planned))
     async with server(place), asyncio.timeout(20):
-        while log.exists() or folder.path.exists():  # noqa: ASYNC110  another process deletes it
+        while log.exists() or any(folder.path.exists() for folder in folders[:2]):  # noqa: ASYNC110  another process deletes it
             await asyncio.sleep(0.05)
+    assert all(folder.path.exists() for folder in folders[2:])  # another store's, and a person's
 
 
 async def test_a_service_manager_hears_how_it_stands(place: Place) -> None:

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from scraper.errors import UsageError
 from scraper.jobs import plan, scheduler
@@ -53,6 +54,7 @@ class Soak:
         self.declared = [self.job(number) for number in range(jobs)]
         self.crashes = self.stops = self.reboots = self.jumps = 0
         self.down = 0.0
+        self.stopping = False
         self.scheduler: Scheduler | None = None
         self.store: Watched | None = None
 
@@ -98,8 +100,8 @@ class Soak:
         while self.world.now < self.end:
             await self.life(home)
             self.sleep()
-        self.world.at(0.0, self.calm)
         await self.life(home, calm=True)
+        assert all(run.due > self.world.wall() - 2 * DAY for run in self.judge.open.values()), "it is starved"
         with Watched(home, self.judge) as store:
             self.judge.final(store)
 
@@ -107,6 +109,7 @@ class Soak:
         """One server from its start to its end, in good order or not."""
         self.store = Watched(home, self.judge)
         self.scheduler = Scheduler(self.store, self.world, self.clock, self.world.apart)
+        self.stopping = False
         self.world.idle = self.idle
         how = "calm" if calm else self.chance.choice(("stop", "crash", "steps", "steps", "few steps"))
         steps = {"steps": 40 * len(self.declared), "few steps": 60}.get(how, 0)
@@ -114,7 +117,7 @@ class Soak:
         if how in ("stop", "crash"):
             self.world.at(self.chance.expovariate(1 / (2 * DAY)), self.ending, self.scheduler, how)
         if calm:
-            self.world.at(8 * DAY, self.scheduler.stop)
+            self.world.at(8 * DAY, self.ending, self.scheduler, "stop")
         try:
             await self.scheduler.run()
             self.stops += 1
@@ -131,22 +134,17 @@ class Soak:
 
     def idle(self) -> None:
         """The scheduler sleeps."""
-        if self.scheduler is not None and not self.stopping():
+        if self.scheduler is not None and not self.stopping:
             self.judge.idle()
-
-    def stopping(self) -> bool:
-        return self.scheduler is not None and self.scheduler._stopping is not None
 
     def ending(self, of: Scheduler, how: str) -> None:
         """The end of a server, while it sleeps."""
         if of is self.scheduler:
             if how == "stop":
+                self.stopping = True
                 of.stop(at_once=self.chance.random() < 0.2)
             else:
                 raise Crash
-
-    def calm(self) -> None:
-        """From now on nothing bad happens: what waits must come to its end."""
 
     def sleep(self) -> None:
         """No server runs; the world goes on."""
@@ -183,18 +181,12 @@ class Soak:
                     job.name, now, "ann"
                 )
             case "edit" if job.schedule:
-                store.put(self.edited(job), now=now, who="ann")
+                store.put(replace(job, timezone=self.chance.choice(ZONES)), now=now, who="ann")
             case "remove" if self.chance.random() < 0.1 and not job.after:
                 store.remove(job.name, now, "ann")
                 store.put(job, now=max(now, kept.upto), who="ann")
         if self.scheduler is not None:
             self.scheduler.wake()
-
-    def edited(self, job: Job) -> Job:
-        """The same job with another zone."""
-        from msgspec.structs import replace
-
-        return replace(job, timezone=self.chance.choice(ZONES))
 
     def said(self, seconds: float) -> str:
         """What happened."""
