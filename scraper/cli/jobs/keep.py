@@ -11,7 +11,7 @@ import click
 from ...errors import UsageError
 from ...jobs.store import Jobs
 from ...logs import clean
-from ...words import size
+from ...words import count, size
 from .. import options
 from ..project import output_folder, shown
 from .place import home_of, opened, there, who
@@ -49,7 +49,7 @@ def restore(path: Path, yes: bool, root: str | None) -> int:
     output_folder(root).mkdir(parents=True, exist_ok=True)
     before = Jobs.restore(path, home_of(root), now=time.time(), who=who())
     with opened(root) as desk:
-        click.echo(f"put back {len(desk.store.jobs()):,} jobs")
+        click.echo(f"put back {count(len(desk.store.jobs()), 'job')}")
     if before is not None:
         click.echo(f"the store before is {shown(before)}", err=True)
     return 0

@@ -1,4 +1,4 @@
-"""`scraper jobs alerts` and `audit`: what was told, and who did what."""
+"""`scraper jobs alerts`, `test-alert` and `audit`: what was told, and who did what."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...logs import clean
 from .. import options
 from ..table import table
 from .moments import at, zone_of
-from .place import as_json, done, opened, print_json
+from .place import as_json, done, opened, print_json, who
 
 MOST = 200  # messages that are looked at for what became of an alert
 limited = click.option(
@@ -60,6 +60,20 @@ def _told(alert: Alert, sent: list[Delivery]) -> str:
     if any(not each.sent for each in own):
         return "waits"
     return "yes" if alert.told else "no"
+
+
+@click.command(name="test-alert")
+@click.argument("channel")
+@options.folder
+def test_alert(channel: str, root: str | None) -> int:
+    """Tell CHANNEL of jobs.toml that it is tested. Exit code 1 when it cannot be told, and why."""
+    from ...jobs.channels import send_test
+
+    with opened(root, change=True) as desk:
+        done(send_test(desk.store.server(), channel, project=desk.project))
+        done(desk.acted(who(), "test alert", channel))
+    click.echo(f"told {channel}")
+    return 0
 
 
 @click.command(name="audit")
