@@ -45,22 +45,25 @@ LISTS = (
 
 def of_job(command: C) -> C:
     """Give a command the options of a job."""
+    plain = {name: click.option(name, metavar=metavar, help=text) for name, metavar, text in PLAIN}
+    lists = [click.option(name, multiple=True, metavar=metavar, help=text) for name, metavar, text in LISTS]
     made: list[Callable[[C], C]] = [
         click.option("--spider", metavar="SPIDER", help="The spider, by its name: see `scraper list`."),
-        options.arguments, options.settings, options.outputs,
+        plain.pop("--schedule"), plain.pop("--timezone"), options.arguments, options.settings, options.outputs,
         click.option("--changes", multiple=True, metavar="PATH", help="Write only what has changed since the last "
                      "good run there; needs --key."),
         click.option("--append", is_flag=True, help="Add to what these paths hold already."),
+        *lists,
         click.option("--overlap", type=OVERLAPS, help="What becomes of a run whose job has an "
                      "unfinished one.  [default: skip]"),
         click.option("--catch-up", type=CATCH_UPS, help="Which runs that were missed while no "
                      "server ran are made up for.  [default: latest]"),
+        plain.pop("--catch-up-within"),
         click.option("--resume/--no-resume", default=None, help="Go on with an interrupted crawl, or begin anew."),
         click.option("--alert", "alerts", multiple=True, metavar="KEY=VALUE", help="When somebody is told, as "
                      "items_below=0.5 or to=ops. May be repeated."),
+        *plain.values(),
     ]  # fmt: skip
-    made += [click.option(name, metavar=metavar, help=text) for name, metavar, text in PLAIN]
-    made += [click.option(name, multiple=True, metavar=metavar, help=text) for name, metavar, text in LISTS]
     for option in reversed(made):
         command = option(command)
     return command

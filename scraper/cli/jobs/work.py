@@ -68,7 +68,8 @@ def _awaited(desk: Desk, run: JobRun) -> JobRun:
             time.sleep(TICK)
             run = desk.planned(run.id)
     except KeyboardInterrupt:
-        click.echo(f"run {run.id} goes on: `scraper jobs cancel {run.id}` ends it", err=True)
+        stands = "goes on" if run.state is State.RUNNING else "is still planned"
+        click.echo(f"run {run.id} {stands}: `scraper jobs cancel {run.id}` ends it", err=True)
         raise
     return run
 
