@@ -20,7 +20,10 @@ JOB: Meanings = {
     "schedule": ("", "when it runs, see [Schedules](#schedules); empty: by hand, or `after` other jobs"),
     "timezone": ("", "the zone of its times, by its IANA name; `local` is the machine's"),
     "args": ("", "arguments of the spider, as `-a` of `crawl`"),
-    "settings": ("", "[settings](settings.md) of the crawl, as `-s`; stronger than those of files and of the spider"),
+    "settings": (
+        "",
+        "[settings](settings.md) of the crawl, as `-s`; stronger than those of files and of the spider",
+    ),
     "output": ("", "where items go besides the run's folder: a path, a table of [`output`](#output), or a list"),
     "key": ("", "the fields that tell one item from another; with it each good run is compared with the last one"),
     "overlap": ("", "what becomes of a run whose job has an unfinished one, see [Overlap](../jobs.md#overlap)"),
@@ -64,7 +67,10 @@ ALERTS: Meanings = {
 SERVER: Meanings = {
     "parallel": ("runs", "at once, of all jobs"),
     "keep_days": ("days", "history that is older is deleted; 0: never"),
-    "address": ("", "of the dashboard as people reach it: what links in alerts begin with, and a host it answers to"),
+    "address": (
+        "",
+        "of the dashboard as people reach it: what links in alerts begin with, and a host it answers to",
+    ),
 }
 CHANNEL: Meanings = {
     "webhook": ("", "a URL, which gets the message as JSON by POST"),
