@@ -75,6 +75,8 @@ def _hindered(home: Path, folder: RunFolder, info: RunInfo, settings: Settings, 
         return "it kept no state"
     if info.retried:
         return "was being retried"
+    if info.planned:
+        return "is one of a job, whose server goes on with it"
     if settings.durability == "none":
         return "durability = none keeps no state"
     if now - _young_from(folder, info, settings.resume_within) >= settings.resume_within:

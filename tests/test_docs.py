@@ -158,6 +158,6 @@ def test_every_command_and_option_is_in_the_reference() -> None:
         command = cli.get_command(click.Context(cli), word)
         assert command is not None
         for option in command.params:
-            if isinstance(option, click.Option) and "--help" not in option.opts:
+            if isinstance(option, click.Option) and not option.hidden and "--help" not in option.opts:
                 longest = max(option.opts, key=len)
                 assert f"`{longest}" in text or f", {longest}" in text, f"{word} {longest}"

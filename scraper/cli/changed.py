@@ -53,15 +53,18 @@ def _counts(done: Compared) -> Iterator[tuple[str, str]]:
     yield "changed", _with(done.changed, _few({clean(field): n for field, n in done.fields.items()}))
     yield "removed", f"{done.removed:,}"
     yield "same", f"{done.same:,}"
-    if done.unseen:
-        yield "unseen", _with(done.unseen, _few(done.why))
-    for label, old, new in (
-        ("duplicates", done.old_duplicates, done.duplicates),
-        ("keyless", done.old_keyless, done.keyless),
+    if len(done.why) == 1:
+        yield "unseen", f"{done.unseen:,}, as {clean(next(iter(done.why)))}"
+    elif done.why:
+        yield "unseen", f"{done.unseen:,}"
+        for why, number in list(done.why.items())[:MOST_WHY]:
+            yield "", f"{number:,} as {clean(why)}"
+    for label, old, new, what in (
+        ("duplicates", done.old_duplicates, done.duplicates, "have the key of a later item, which counts"),
+        ("keyless", done.old_keyless, done.keyless, "have no key and were left out"),
     ):
         if old or new:
-            what = "items with the key of another one" if label == "duplicates" else "items without the key"
-            yield label, f"{old:,} and {new:,} {what} in the old and in the new run"
+            yield label, f"{old:,} in the old run, {new:,} in the new one: they {what}"
 
 
 def _with(number: int, more: str) -> str:
@@ -77,7 +80,7 @@ def _few(numbers: Mapping[str, int]) -> str:
 
 def _row(label: str, text: str, width: int) -> list[str]:
     if width < NARROW:
-        return _wrapped(f"{label}: {text}", width, "  ", "    ")
+        return _wrapped(f"{label}: {text}" if label else f"  {text}", width, "  ", "    ")
     return _wrapped(text, width, f"  {label:<{LABEL}}", " " * (2 + LABEL))
 
 
@@ -89,10 +92,14 @@ def _change(each: Change, width: int, colour: bool) -> Iterator[str]:
     """The key, then the fields: old and new ones of a changed item, all of another."""
     sign, paint = SIGNS[each["_change"]]
     name = ", ".join(f"{clean(field)} {_shown(part)}" for field, part in each["_key"].items())
+    why = clean(each.get("_why", ""))
     head = cut(f"  {sign} {name}", width)
+    beside = bool(why) and len(head) + 2 + len(why) <= width
+    if beside:
+        head += f"  {why}"
     yield head.replace(sign, click.style(sign, fg=paint, bold=True), 1) if colour else head
-    if each.get("_why"):
-        yield from _wrapped(clean(each["_why"]), width, "      ", "      ")
+    if why and not beside:
+        yield from _wrapped(why, width, "      ", "      ")
     if each["_change"] == "changed":
         yield from _fields(each, width)
     elif each["_change"] == "added":

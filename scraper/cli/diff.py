@@ -37,7 +37,7 @@ CHUNK = 256 * 1024  # bytes read at once
 
 @click.command(name="diff")
 @click.argument("old")
-@click.argument("new")
+@click.argument("new", default="")
 @click.option(
     "--key", "key", multiple=True, metavar="FIELD",
     help="The field that tells one item from another, or several of them; `size.eu` is one of an object.",
@@ -50,17 +50,22 @@ CHUNK = 256 * 1024  # bytes read at once
 @options.append
 @options.settings
 @options.folder
-@click.option("--into", is_flag=True, hidden=True, help="Keep the result in the folder of NEW.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+@click.option("--into", "--keep", "into", is_flag=True, hidden=True, help="Keep the result in the folder of NEW.")
 @click.option("--add", multiple=True, metavar="PATH", hidden=True, help="As -o, with --append.")
 def command(
-    old: str, new: str, key: tuple[str, ...], as_json: bool, outputs: tuple[str, ...], append: bool,
-    pairs: tuple[str, ...], root: str | None, into: bool, add: tuple[str, ...],
+    old: str, new: str, key: tuple[str, ...], as_json: bool, outputs: tuple[str, ...],
+    append: bool, pairs: tuple[str, ...], root: str | None, quiet: bool, into: bool, add: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Compare the items of two runs, OLD and NEW: what was added, changed, removed.
 
     A run is its id or the beginning of it, SPIDER for its latest, or a folder. OLD may be '-' for none: everything
     is added then. An item counts as removed only when its page was fetched without it or is gone.
     """
+    if not new:
+        if not into:
+            raise UsageError("give two runs, an older one and a newer one; '-' for no older one")
+        old, new = NONE, old
     place = output_folder(root)
     after = find(place, new)
     before = None if old == NONE else find(place, old)
@@ -74,10 +79,11 @@ def command(
     safe = resolve(layers(None, pairs)).csv_safe
     with _compared(before, after, key, into=into) as (done, first, lines):
         for path in (*outputs, *add):
-            _write(path, info, done, lines, append=append or path in add, into=after if into else None, safe=safe)
+            added = append or path in add
+            _write(path, info, done, lines, append=added, into=after if into else None, safe=safe, quiet=quiet)
         if as_json:
             _print(done, lines)
-        else:
+        elif not quiet:
             out = sys.stderr if STDOUT in outputs else sys.stdout
             for line in told(done, first, columns(out), colour=out.isatty()):
                 click.echo(line, file=out)
@@ -154,15 +160,16 @@ class _Lines:
     """The changes as a follower reads them; positions are bytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file.fileno()
-        self.end = os.fstat(self._file).st_size if file.name != os.devnull else 0
+        self._file = file
+        self.end = file.seek(0, os.SEEK_END) if file.name != os.devnull else 0
 
     async def read(self, position: int, end: int) -> tuple[list[bytes], int]:
         """Whole lines up to about a chunk."""
         data = b""
         while (whole := data.rfind(b"\n") + 1) == 0 and position + len(data) < end:
             try:
-                more = os.pread(self._file, CHUNK, position + len(data))
+                self._file.seek(position + len(data))
+                more = self._file.read(min(CHUNK, end - position - len(data)))
             except OSError as error:
                 raise StoreError(f"the changes cannot be read: {error.strerror}") from error
             if not more:
@@ -172,8 +179,9 @@ class _Lines:
 
 
 def _write(
-    path: str, info: RunInfo, done: Compared, file: IO[bytes], *, append: bool, into: RunFolder | None, safe: bool
-) -> None:
+    path: str, info: RunInfo, done: Compared, file: IO[bytes], *, append: bool, into: RunFolder | None, safe: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Write all changes to an output. Raises OutputError.
 
     What a run keeps is not written twice, however often that is asked for: how far it came is kept there too.
@@ -181,7 +189,7 @@ def _write(
     where = expand(path, variables(info.spider, info.run, info.started))
     known = {name: f"{{{name}}}" for name in VARIABLE.findall(where)}  # it is filled in already
     known["run"] = f"{info.run}/changes/{done.old}" if into is not None else ""  # not the one of the run's items
-    made = open_output(where, append=append, variables=known, csv_safe=safe)
+    made = open_output(where, append=append, variables=known, columns=_columns(done), csv_safe=safe)
     lines = _Lines(file)
     cursor = None if into is None else CursorFile(into.path / "outputs" / f"changes-{_digest(done, where)}")
     follower = Follower(
@@ -193,8 +201,14 @@ def _write(
     if follower.error is not None:
         said = str(follower.error).removeprefix(f"{where}: ")
         raise OutputError(f"{where}: {said}") from follower.error
-    if path != STDOUT:
+    if path != STDOUT and not quiet:
         click.echo(f"{where}  {count(done.added + done.changed + done.removed, 'change')}", err=True)
+
+
+def _columns(done: Compared) -> list[str]:
+    """Those of a table, the same whichever changes there are."""
+    fields = (name for name in done.coverage if name.partition(".")[0] not in done.coverage or "." not in name)
+    return ["_change", "_key", *fields, "_why", "_old"]
 
 
 def _digest(done: Compared, where: str) -> str:

@@ -160,6 +160,19 @@ class Ledger:
         with self._reading():
             return bool(self._one("SELECT count(*) FROM host WHERE name = ?", host))
 
+    def hosts_with(self, statuses: Sequence[int]) -> dict[str, dict[int, int]]:
+        """How many answers of each host have each of these statuses. O(answers)."""
+        rows = self._all(
+            "SELECT h.name, a.status, count(*) FROM answer a JOIN request r ON r.id = a.id"
+            f" JOIN host h ON h.id = r.host WHERE a.status IN ({', '.join('?' * len(statuses))})"
+            " GROUP BY h.name, a.status",
+            *statuses,
+        )
+        found: dict[str, dict[int, int]] = {}
+        for host, status, number in rows:
+            found.setdefault(host, {})[status] = number
+        return found
+
     def labels(self) -> list[str]:
         """The scope labels that seeds, and what they were redirected to, gave to what they lead to. O(requests)."""
         rows = self._all("SELECT data FROM request WHERE parent = 0")

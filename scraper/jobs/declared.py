@@ -18,6 +18,7 @@ from ..outputs.registry import STDOUT, open_output
 from ..settings import resolve
 from ..spider import NAME as SPIDER_NAME
 from ..url import BadURL, canonical
+from .channels import check_headers
 from .difference import Change as Change
 from .difference import Declared as Declared
 from .difference import difference as difference
@@ -159,9 +160,13 @@ def _channel(data: object, place: Place) -> Channel:
         raise Wrong(
             place, f"must have exactly one of webhook, email and command, not {' and '.join(ways) or 'none'}"
         )
-    for name in ("secret", "headers"):
+    for name in ("secret", "headers", "allow_private"):
         if getattr(channel, name) and not channel.webhook:
             raise Wrong((*place, name), "is for a webhook")
+    try:
+        check_headers(channel.headers)
+    except UsageError as error:
+        raise Wrong((*place, "headers"), str(error)) from error
     return channel
 
 

@@ -25,7 +25,7 @@ class Examination:
         self._job = job
         self._before = RunFolder(folder.path.parent / before) if before and before != folder.run else None
         self._lost = self._before is not None and not (self._before.path / "run.json").is_file()
-        self._child: Child | None = None
+        self._asked: Ask | None = None
         self._ends: asyncio.Timeout | None = None
 
     @property
@@ -52,6 +52,7 @@ class Examination:
         ends = self._ends = asyncio.timeout(LIMIT)
         try:
             async with ends:
+                self._hurry()
                 await child.wait()
         except TimeoutError:
             child.kill()
@@ -69,10 +70,16 @@ class Examination:
         return ""
 
     def ask(self, how: Ask) -> None:
-        """End soon, or now."""
+        """End soon, or now; as soon as it has begun."""
+        self._asked = how
         if self._ends is not None and not self._ends.expired():
+            self._hurry()
+
+    def _hurry(self) -> None:
+        if self._ends is not None and self._asked is not None:
             now = asyncio.get_running_loop().time()
-            self._ends.reschedule(now if how is Ask.KILL else min(self._ends.when() or now, now + PATIENCE))
+            last = now if self._asked is Ask.KILL else now + PATIENCE
+            self._ends.reschedule(min(self._ends.when() or last, last))
 
     def found(self) -> dict[str, int]:
         """How many items were added, changed and removed; {} where nothing was compared."""

@@ -35,6 +35,11 @@ class History(Runs):
         """The last runs of a job in these states (none: in any), newest first."""
         return self.runs(job=job, states=states, limit=most)
 
+    def first(self, job: str) -> JobRun | None:
+        """The oldest run of a job that is kept, None when it has none."""
+        found = self.row(f"SELECT {RUN} FROM run WHERE job = ? ORDER BY id LIMIT 1", job)
+        return None if found is None else as_run(found)
+
     def series(self, job: str, most: int) -> list[JobRun]:
         """The last runs of a job that crawled and are over, oldest first: what is plotted."""
         return self.last(job, CRAWLED, most)[::-1]

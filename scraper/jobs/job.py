@@ -50,7 +50,7 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     error_rate: float | None = None  # more than this share of the pages has failed
     block_pages: bool = False  # hosts answer 401, 403, 407, 429 or 503 that did not in the last good run
     longer_than: float | None = None  # a run lasts longer; told while it runs
-    no_run_in: float | None = None  # no run has ended well for so long
+    no_run_in: float | None = None  # no run has ended well for so long, be the job paused or no server there
     to: tuple[str, ...] = ()  # empty: every channel
     quiet: tuple[str, ...] = ()  # times of day in which nobody is told until they end: "22:00-07:00"
     every: float = HOUR  # the same rule is told at most so often
@@ -95,12 +95,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to tell somebody: exactly one of `webhook` (a URL), `email` (addresses), `command` (words).
 
-    `secret` signs a webhook; "env:NAME" is taken from the environment when it is used.
+    `secret` signs a webhook; "env:NAME", in a header too, is taken from the environment when it is used.
+    `allow_private` lets a webhook be on this machine or in its network.
     """
 
     webhook: str = ""
     secret: str = ""
     headers: dict[str, str] = {}
+    allow_private: bool = False
     email: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 

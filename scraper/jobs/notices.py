@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from ..errors import StoreError
 from .file import File, Row, columns, marks, value
 from .record import Act, Alert, Delivery
 from .runs import note
 
 _ACT, _ALERT, _DELIVERY = columns(Act), columns(Alert), columns(Delivery)
 _OWED = "sent = 0 AND given_up = 0"
+_IDS = ("alerts", "recovered")  # kept as JSON
 
 
 class Notices(File):
@@ -34,10 +36,26 @@ class Notices(File):
         with self.change() as base:
             return replace(alert, id=_insert(base, "alert", _ALERT, _plain(alert)))
 
-    def end_alert(self, id: int, now: float, deliveries: Sequence[Delivery] = ()) -> bool:
-        """Note that what an alert told of has recovered, and queue who is told; false when it was noted before."""
+    def keep_alert(self, alert: Alert) -> None:
+        """Write how an open alert stands: its text, newest run, when it is told. One that has ended stays so."""
         with self.change() as base:
-            done = base.execute("UPDATE alert SET ended = ? WHERE id = ? AND ended = 0", (now, id))
+            base.execute(
+                "UPDATE alert SET text = ?, last = ?, times = ?, told = ? WHERE id = ? AND ended = 0",
+                (alert.text, alert.last, alert.times, alert.told, alert.id),
+            )
+
+    def end_alert(
+        self, id: int, now: float, deliveries: Sequence[Delivery] = (), *, ending: str = "", last: int = 0
+    ) -> bool:
+        """Note that what an alert told of has recovered, and queue who is told; false when it was noted before.
+
+        `ending` says how, `last` is the run that showed it.
+        """
+        with self.change() as base:
+            done = base.execute(
+                "UPDATE alert SET ended = ?, ending = ?, last = max(last, ?) WHERE id = ? AND ended = 0",
+                (now, ending, last, id),
+            )
             if done.rowcount:
                 _queue(base, deliveries)
             return bool(done.rowcount)
@@ -77,10 +95,51 @@ class Notices(File):
             base.executemany("UPDATE alert SET told = ? WHERE id = ?", [(now, id) for id in told])
             return _queue(base, deliveries)
 
+    def unjudged(self, most: int = 1000) -> list[int]:
+        """The ids of runs that have ended and whose job's rules have not been asked what to tell, oldest first."""
+        return [id for (id,) in self.rows("SELECT id FROM judged WHERE at = 0 ORDER BY id LIMIT ?", most)]
+
+    def judge(self, run: int, now: float, notes: Sequence[str]) -> bool:
+        """Note that a run was judged, and what kept a rule from being asked; false when it was noted before.
+
+        To be done in one transaction (`change`) with what comes of it.
+        """
+        with self.change() as base:
+            told = msgspec.json.encode(notes).decode()
+            values = (now or 1.0, told, run)
+            done = base.execute("UPDATE judged SET at = ?, notes = ? WHERE id = ? AND at = 0", values)
+            return bool(done.rowcount)
+
+    def notes(self, run: int) -> list[str] | None:
+        """Which rules were not asked when a run was judged, and why; None when it was not judged."""
+        found = self.row("SELECT notes FROM judged WHERE id = ? AND at > 0", run)
+        return None if found is None else msgspec.json.decode(found[0], type=list[str])
+
+    def join(self, id: int, more: Delivery) -> None:
+        """Let a message that nobody has tried to send tell the alerts of another one too."""
+        with self.change() as base:
+            found = base.execute(f"SELECT {_DELIVERY} FROM delivery WHERE id = ? AND tries = 0", (id,)).fetchone()
+            if found is None:
+                raise StoreError(f"message {id} is on its way, or not there any more")
+            before = _delivery(found)
+            alerts, recovered = before.alerts + more.alerts, before.recovered + more.recovered
+            self.update_delivery(replace(before, alerts=alerts, recovered=recovered))
+
+    def delivery(self, id: int) -> Delivery | None:
+        """One message, None when it is there no more."""
+        found = self.row(f"SELECT {_DELIVERY} FROM delivery WHERE id = ?", id)
+        return None if found is None else _delivery(found)
+
     def due_deliveries(self, now: float, most: int = 100) -> list[Delivery]:
         """The messages that are to be sent by now, the longest due first."""
         text = f"SELECT {_DELIVERY} FROM delivery WHERE {_OWED} AND due <= ? ORDER BY due LIMIT ?"
         return [_delivery(row) for row in self.rows(text, now, most)]
+
+    def owed(self, channel: str = "") -> list[Delivery]:
+        """The messages (to a channel) that are neither sent nor given up, the longest due first."""
+        which, values = (" AND channel = ?", [channel]) if channel else ("", [])
+        text = f"SELECT {_DELIVERY} FROM delivery WHERE {_OWED}{which} ORDER BY due"
+        return [_delivery(row) for row in self.rows(text, *values)]
 
     def next_delivery(self) -> float | None:
         """When the next message is due, None when there is none."""
@@ -121,5 +180,5 @@ def _queue(base: sqlite3.Connection, deliveries: Iterable[Delivery]) -> list[Del
 
 
 def _delivery(row: Row) -> Delivery:
-    place = Delivery.__struct_fields__.index("alerts")
-    return value(Delivery, [*row[:place], msgspec.json.decode(row[place]), *row[place + 1 :]])
+    pairs = zip(Delivery.__struct_fields__, row, strict=True)
+    return value(Delivery, [msgspec.json.decode(each) if name in _IDS else each for name, each in pairs])

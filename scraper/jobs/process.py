@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..folder import FINISHED, RUN_ID, Place, RunFolder
+from ..folder import FINISHED, Place, RunFolder
 from ..lock import alone
 from . import ending, said
 from .child import Child, in_thread
@@ -30,6 +30,7 @@ PACKAGE = Path(__file__).resolve().parents[2]
 # What the server itself was started with, and no crawl is to have.
 OWN = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "CREDENTIALS_", "SCRAPER_SERVE")
 TRIM = 5.0  # seconds between two looks at how long an output has become
+SLACK = 60.0  # seconds that the times of a run and of its crawl may differ
 TAIL = 16 * 1024  # bytes of it that are read for what went wrong
 
 
@@ -90,12 +91,19 @@ class Processes:
         return RunFolder(self.root / run.spider / run.run)
 
     def forget(self, run: JobRun) -> None:
-        """Delete the folder and the output of a run that is not in history any more; what is held stays."""
+        """Delete the output of a run that is not in history any more, and the folders of its crawls.
+
+        A folder is deleted when it was begun for a planned run, of this number and in this time (another store
+        may have given the number before), and nobody holds it.
+        """
         said.path_of(self.home, run.id).unlink(missing_ok=True)
-        folder = self.folder(run)
-        info = ending.record(folder) if run.run and RUN_ID.fullmatch(run.run) else None
-        if info is not None and info.planned and not folder.held():
-            shutil.rmtree(folder.path, ignore_errors=True)
+        for path in (self.root / run.spider).glob(f"*-{run.id}-*"):
+            folder = RunFolder(path)
+            info = None if path.is_symlink() else ending.record(folder)
+            if info is None or not info.planned or folder.held():
+                continue
+            if run.began - SLACK <= info.started <= run.ended + SLACK:
+                shutil.rmtree(path, ignore_errors=True)
 
     def leave(self) -> None:
         """Let all processes go on without this server; nothing is waited for any more."""
@@ -131,6 +139,7 @@ class CrawlProcess:
         self._folder = runner.folder(run)
         self._log = said.path_of(runner.home, run.id)
         self._examination: Examination | None = None
+        self._asked: Ask | None = None
         self._telling: asyncio.Task[None] | None = None
         self.ended = asyncio.create_task(self._live(), name=f"run {run.id}")
         runner._met(self)
@@ -149,6 +158,7 @@ class CrawlProcess:
 
     def ask(self, how: Ask) -> None:
         """Ask it to end: the crawl, and what follows it."""
+        self._asked = how
         if self._examination is not None:
             self._examination.ask(how)
         elif how is Ask.KILL:
@@ -200,6 +210,8 @@ class CrawlProcess:
         if not examination.wanted:
             return found
         self._examination = examination
+        if self._asked is not None:  # meanwhile
+            examination.ask(self._asked)
         try:
             child = await self._runner.begin(examination.words, self._run, self._log, subprocess.DEVNULL)
             trouble = await examination.watch(child)

@@ -130,27 +130,41 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was, or is, to be told. `ended` is when it had recovered."""
+    """A rule of a job that does not hold. Of one job and rule at most one is open.
+
+    `run` is the run that raised it, `last` the newest one that it was judged by, `times` how many broke the rule.
+    `ended` is when it had recovered, `ending` what that run was like. `told` is when people were, or are to be,
+    told last.
+    """
 
     id: int = 0
     job: str
     rule: str
     run: int = 0
+    last: int = 0
+    times: int = 1
     at: float
     text: str
     ended: float = 0.0
+    ending: str = ""
     told: float = 0.0
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One message to one channel, until it is sent or given up."""
+    """One message to one channel, until it is sent or given up.
+
+    `alerts` are those it tells as raised (one that has recovered meanwhile as that too), `recovered` those it tells
+    as recovered. `began` is its first try; from then on `body` is what it says, as JSON, and stays so.
+    """
 
     id: int = 0
     channel: str
-    alerts: tuple[int, ...]  # what it tells
-    recovered: bool = False
+    alerts: tuple[int, ...] = ()
+    recovered: tuple[int, ...] = ()
     due: float
+    began: float = 0.0
     tries: int = 0
     sent: float = 0.0
     given_up: float = 0.0
     error: str = ""
+    body: str = ""

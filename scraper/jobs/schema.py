@@ -61,17 +61,28 @@ BEGIN SELECT RAISE(ABORT, 'a run stays with its job and its time'); END""",
     "CREATE INDEX act_job ON act (job)",
     """CREATE TABLE alert (
   id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, rule TEXT NOT NULL, run INTEGER NOT NULL,
-  at REAL NOT NULL, text TEXT NOT NULL, ended REAL NOT NULL, told REAL NOT NULL
+  last INTEGER NOT NULL, times INTEGER NOT NULL, at REAL NOT NULL, text TEXT NOT NULL, ended REAL NOT NULL,
+  ending TEXT NOT NULL, told REAL NOT NULL
 )""",
     "CREATE INDEX alert_job ON alert (job)",
     "CREATE INDEX alert_rule ON alert (job, rule)",
     "CREATE INDEX alert_open ON alert (job) WHERE ended = 0",
+    "CREATE UNIQUE INDEX alert_once ON alert (job, rule) WHERE ended = 0",
     "CREATE INDEX alert_untold ON alert (told) WHERE told = 0",
     """CREATE TABLE delivery (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, alerts TEXT NOT NULL, recovered INTEGER NOT NULL,
-  due REAL NOT NULL, tries INTEGER NOT NULL, sent REAL NOT NULL, given_up REAL NOT NULL, error TEXT NOT NULL
+  id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, alerts TEXT NOT NULL, recovered TEXT NOT NULL,
+  due REAL NOT NULL, began REAL NOT NULL, tries INTEGER NOT NULL, sent REAL NOT NULL, given_up REAL NOT NULL,
+  error TEXT NOT NULL, body TEXT NOT NULL
 )""",
     "CREATE INDEX delivery_due ON delivery (due) WHERE sent = 0 AND given_up = 0",
+    # the runs that have crawled to an end, and whether the rules of their jobs were asked (at > 0) what to tell
+    "CREATE TABLE judged (id INTEGER PRIMARY KEY, at REAL NOT NULL, notes TEXT NOT NULL)",
+    "CREATE INDEX judged_not ON judged (id) WHERE at = 0",
+    """CREATE TRIGGER run_ended AFTER UPDATE OF state ON run
+WHEN OLD.state IN ('queued', 'running') AND NEW.state IN ('finished', 'failed', 'rule_broken')
+BEGIN INSERT OR IGNORE INTO judged VALUES (NEW.id, 0, '[]'); END""",
+    """CREATE TRIGGER run_gone AFTER DELETE ON run
+BEGIN DELETE FROM judged WHERE id = OLD.id; END""",
 )
 # Version reached -> what brings the one before it there.
 STEPS: dict[int, tuple[str, ...]] = {}

@@ -22,6 +22,7 @@ from .process import Processes
 from .record import GOOD, JobRun
 from .scheduler import Scheduler
 from .store import Jobs
+from .telling import Telling
 
 HOME = ".jobs"
 RECORD = "server.json"
@@ -40,6 +41,7 @@ class Parts(msgspec.Struct, frozen=True):
     runner: Processes
     scheduler: Scheduler
     clock: Clock
+    telling: Telling
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -77,7 +79,9 @@ async def serve(
         )  # fmt: skip
         during.callback(runner.leave)
         scheduler = Scheduler(store, runner, clock)
-        parts = Parts(root, project, home, store, runner, scheduler, clock)
+        telling = Telling(store, clock, root=root, project=project)
+        scheduler.listen(lambda _: telling.wake())
+        parts = Parts(root, project, home, store, runner, scheduler, clock, telling)
         during.enter_context(_woken(home, scheduler))
         await _Life(parts, during).run(beside, said_ready)
 
@@ -126,6 +130,7 @@ class _Life:
         """Until the scheduler has ended, or something breaks."""
         log.info("server %d begins, in %s", os.getpid(), self._parts.project)
         tasks: list[Awaitable[None]] = [self._parts.scheduler.run(), self._notify.keep_alive(), self._tidy()]
+        tasks.append(self._parts.telling.run())
         tasks.extend(each(self._parts) for each in beside)
         try:
             async with asyncio.TaskGroup() as group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,14 @@ async def test_a_run_whose_id_was_given_is_not_deleted_by_a_later_one(here: Path
     done = await scraper("crawl", "one", "-s", "delay=0", "-s", "allow_private=true", "-s", "keep_runs=1", cwd=here)
     assert done.code == 0, done.err
     assert folder(here).read().planned
+
+
+async def test_a_command_of_a_person_does_not_go_on_with_it(here: Path) -> None:
+    words = order(settings={"delay": 0, "allow_private": True})
+    assert (await crawl(here, typed=words)).code == 0
+    info = folder(here).read()
+    info.state, info.started = "interrupted", time.time()
+    folder(here).write(info)
+    done = await scraper("crawl", "one", "-s", "delay=0", "-s", "allow_private=true", cwd=here)
+    assert done.code == 0
+    assert f"starting a new run; {RUN} is unfinished but is one of a job, whose server goes on with it" in done.err

@@ -300,7 +300,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(), plain, max_size=4), st.text(), st.floats(0, 1e6), st.lists(st.text(min_size=1)))
 def test_any_plain_data_survives_the_way_over_toml(
     args: dict[str, Any], note: str, jitter: float, key: list[str]

@@ -84,6 +84,7 @@ QUERIES: dict[str, Callable[[Jobs], object]] = {
         jobs.last_alert("job7", "failed"),
     ),
     "deliveries": lambda jobs: (jobs.due_deliveries(1.0), jobs.next_delivery(), jobs.untold()),
+    "owed": lambda jobs: (jobs.owed("ops"), jobs.unjudged(), jobs.notes(5), jobs.first("job7")),
 }
 
 
@@ -207,6 +208,6 @@ def test_alerts_are_told_once_to_each_channel(jobs: Jobs, home: Path) -> None:
     jobs.update_delivery(replace(queued[1], tries=9))  # it stays sent
     assert jobs.due_deliveries(9.0) == [queued[0]]
     assert jobs.deliveries()[0].sent == 6.0
-    assert jobs.end_alert(alert.id, 8.0, [Delivery(channel="a", alerts=(alert.id,), due=8.0, recovered=True)])
-    assert not jobs.end_alert(alert.id, 9.0, [Delivery(channel="a", alerts=(alert.id,), due=8.0, recovered=True)])
-    assert [each.recovered for each in jobs.due_deliveries(9.0)] == [True, False]
+    assert jobs.end_alert(alert.id, 8.0, [Delivery(channel="a", recovered=(alert.id,), due=8.0)])
+    assert not jobs.end_alert(alert.id, 9.0, [Delivery(channel="a", recovered=(alert.id,), due=8.0)])
+    assert [each.recovered for each in jobs.due_deliveries(9.0)] == [(alert.id,), ()]

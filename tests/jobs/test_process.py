@@ -262,13 +262,11 @@ async def test_a_comparison_that_fails_is_told_and_the_run_is_good(place: Place)
 
 async def test_a_comparison_that_is_killed_leaves_the_run_good(place: Place) -> None:
     job = place.jobs["shop"] = replace(SHOP, key=("url",))
-    run, runner = place.run(), place.runner()
-    process = await crawling(runner, run, job)
-    await place.site.until(lambda: len(place.site.hits) >= PAGES)
+    process = await crawling(place.runner(), place.run(), job)
     async with asyncio.timeout(20):
-        while not process.ended.done() and not process._examination:  # noqa: ASYNC110  nobody is told of that
-            await asyncio.sleep(0.01)
-    process.ask(Ask.KILL)
+        while not process._child.gone:  # noqa: ASYNC110  nobody is told of that
+            await asyncio.sleep(0.001)
+    process.ask(Ask.KILL)  # the comparison is about to begin
     found = await ended(process)
     assert (found.exit_code, found.state) == (0, "finished")
     assert found.why == "what changed is not known: the comparison took too long, or was stopped"

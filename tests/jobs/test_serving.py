@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from scraper.clock import FastClock
 from scraper.errors import UsageError
 from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.job import Channel, Job, Mail, Server
@@ -204,16 +205,18 @@ async def test_others_run_beside_it_and_one_that_breaks_ends_it(place: Place) ->
 
 
 async def test_history_that_need_not_be_kept_goes_with_its_output(place: Place) -> None:
-    old = wanted(place, planned=5.0, state=State.FINISHED, ended=5.0, began=5.0, run="19700101-000005-1-1")
+    old = wanted(place, planned=5.0, state=State.FINISHED, ended=9.0, began=5.0)
     wanted(place, planned=time.time(), state=State.FINISHED, ended=time.time())
     log = place.home / "runs" / f"{old.id}.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text("long ago")
-    folder = RunFolder.make(place.root, "shop", 5.0, "19700101-000005-1-1")
-    folder.write(RunInfo(run=folder.run, spider="shop", state="finished", planned=True))
+    folders = [RunFolder.make(place.root, "shop", 5.0, f"19700101-00000{n}-{old.id}-{n}") for n in range(1, 5)]
+    for folder, started, planned in zip(folders, (5.0, 7.0, 500.0, 6.0), (True, True, True, False), strict=True):
+        folder.write(RunInfo(run=folder.run, spider="shop", state="finished", started=started, planned=planned))
     async with server(place), asyncio.timeout(20):
-        while log.exists() or folder.path.exists():  # noqa: ASYNC110  another process deletes it
+        while log.exists() or any(folder.path.exists() for folder in folders[:2]):  # noqa: ASYNC110  another process deletes it
             await asyncio.sleep(0.05)
+    assert all(folder.path.exists() for folder in folders[2:])  # another store's, and a person's
 
 
 async def test_a_service_manager_hears_how_it_stands(place: Place) -> None:
@@ -262,3 +265,24 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file")
     with pytest.raises(UsageError, match="cannot make the folder"):
         prepared(tmp_path / "output")
+
+
+async def test_a_server_tells_of_a_run_that_failed(place: Place) -> None:
+    place.spider(body="raise ValueError('no shelf')")
+    copy = "import shutil, sys; shutil.copyfileobj(sys.stdin, open('told.json.new', 'w'))"
+    rename = "import os; os.rename('told.json.new', 'told.json')"
+    words = (sys.executable, "-c", f"{copy}; {rename}")
+    with Jobs(place.home) as store:
+        store.set_server(Server(channels={"ops": Channel(command=words)}), time.time(), "test")
+    wanted(place)
+
+    async def watch(parts: Parts) -> None:
+        async with asyncio.timeout(30):
+            while not (place.folder / "told.json").exists():  # noqa: ASYNC110  another process writes it
+                await asyncio.sleep(0.05)
+        parts.scheduler.stop()
+
+    await serve(place.root, place.folder, beside=[watch], clock=FastClock(20))
+    told = json.loads((place.folder / "told.json").read_text())
+    assert told["title"] == "shop: failed"
+    assert "ValueError" in told["text"]

@@ -10,10 +10,10 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from scraper.errors import UsageError
 from scraper.jobs import plan, scheduler
@@ -22,7 +22,7 @@ from scraper.jobs.record import State
 from scraper.jobs.scheduler import Scheduler
 
 from .judge import Judge, Watched
-from .simulation import Crash, JumpingClock, World
+from .simulation import Crash, JumpingClock, World, quick_folder
 
 START = 1_767_225_600.0  # 2026-01-01
 ZONES = (
@@ -53,6 +53,7 @@ class Soak:
         self.declared = [self.job(number) for number in range(jobs)]
         self.crashes = self.stops = self.reboots = self.jumps = 0
         self.down = 0.0
+        self.stopping = False
         self.scheduler: Scheduler | None = None
         self.store: Watched | None = None
 
@@ -98,8 +99,8 @@ class Soak:
         while self.world.now < self.end:
             await self.life(home)
             self.sleep()
-        self.world.at(0.0, self.calm)
         await self.life(home, calm=True)
+        assert all(run.due > self.world.wall() - 2 * DAY for run in self.judge.open.values()), "it is starved"
         with Watched(home, self.judge) as store:
             self.judge.final(store)
 
@@ -107,6 +108,7 @@ class Soak:
         """One server from its start to its end, in good order or not."""
         self.store = Watched(home, self.judge)
         self.scheduler = Scheduler(self.store, self.world, self.clock, self.world.apart)
+        self.stopping = False
         self.world.idle = self.idle
         how = "calm" if calm else self.chance.choice(("stop", "crash", "steps", "steps", "few steps"))
         steps = {"steps": 40 * len(self.declared), "few steps": 60}.get(how, 0)
@@ -114,7 +116,7 @@ class Soak:
         if how in ("stop", "crash"):
             self.world.at(self.chance.expovariate(1 / (2 * DAY)), self.ending, self.scheduler, how)
         if calm:
-            self.world.at(8 * DAY, self.scheduler.stop)
+            self.world.at(8 * DAY, self.ending, self.scheduler, "stop")
         try:
             await self.scheduler.run()
             self.stops += 1
@@ -131,22 +133,17 @@ class Soak:
 
     def idle(self) -> None:
         """The scheduler sleeps."""
-        if self.scheduler is not None and not self.stopping():
+        if self.scheduler is not None and not self.stopping:
             self.judge.idle()
-
-    def stopping(self) -> bool:
-        return self.scheduler is not None and self.scheduler._stopping is not None
 
     def ending(self, of: Scheduler, how: str) -> None:
         """The end of a server, while it sleeps."""
         if of is self.scheduler:
             if how == "stop":
+                self.stopping = True
                 of.stop(at_once=self.chance.random() < 0.2)
             else:
                 raise Crash
-
-    def calm(self) -> None:
-        """From now on nothing bad happens: what waits must come to its end."""
 
     def sleep(self) -> None:
         """No server runs; the world goes on."""
@@ -183,18 +180,12 @@ class Soak:
                     job.name, now, "ann"
                 )
             case "edit" if job.schedule:
-                store.put(self.edited(job), now=now, who="ann")
+                store.put(replace(job, timezone=self.chance.choice(ZONES)), now=now, who="ann")
             case "remove" if self.chance.random() < 0.1 and not job.after:
                 store.remove(job.name, now, "ann")
                 store.put(job, now=max(now, kept.upto), who="ann")
         if self.scheduler is not None:
             self.scheduler.wake()
-
-    def edited(self, job: Job) -> Job:
-        """The same job with another zone."""
-        from msgspec.structs import replace
-
-        return replace(job, timezone=self.chance.choice(ZONES))
 
     def said(self, seconds: float) -> str:
         """What happened."""
@@ -210,10 +201,10 @@ class Soak:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """In memory where there is such a place; who looks but once an hour when nothing happens is done sooner."""
+    """In memory; and a look each hour, when nothing happens, is done sooner than one each minute."""
     monkeypatch.setattr(scheduler, "RECHECK", HOUR)
-    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        yield Path(folder)
+    with quick_folder() as folder:
+        yield folder
 
 
 def soak(seed: int, jobs: int, days: float, home: Path) -> Soak:
