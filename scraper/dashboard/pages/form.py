@@ -19,6 +19,7 @@ from ..routes import DESK, Routes
 from .jobs import JOB, name_of
 from .show import going, show
 
+MOST_OUTPUTS = 50
 routes = Routes()
 
 
@@ -113,11 +114,7 @@ async def _form(
     found = dict(wrong or {})
     if trouble:
         found.setdefault("spider", trouble)
-    places = {name.split(".")[1] for name in given if name.startswith("output.") and given[name]}
-    rows = [
-        str(place)
-        for place in range(max([int(p) + 1 for p in places if p.isdecimal() and len(p) < 4], default=0) + ROWS)
-    ]
+    rows = [str(place) for place in range(min(_last_output(given) + ROWS, MOST_OUTPUTS))]
     return await show(
         request,
         "job_form.html",
@@ -131,9 +128,19 @@ async def _form(
         about=about,
         rows=_rows(about, given),
         groups=GROUPS,
-        outputs=rows[:50],
+        outputs=rows,
         only=ONLY,
     )
+
+
+def _last_output(given: Mapping[str, str]) -> int:
+    """How many rows for outputs the form needs for those that it has."""
+    places = (
+        name.split(".")[1]
+        for name, text in given.items()
+        if name.startswith("output.") and text and name.endswith(".path")
+    )
+    return max((int(place) + 1 for place in places if place.isdecimal() and len(place) < 4), default=0)
 
 
 async def _described(request: web.Request, spider: str) -> tuple[Described | None, str]:
