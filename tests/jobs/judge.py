@@ -148,6 +148,7 @@ class Judge:
             assert not older, f"{run} begins before {older}"
         if self.world.chance.random() < 0.1:
             first = [each for each in others if each.priority > run.priority and self.could_begin(each)]
+            first = [each for each in first if each.started < now]  # but for one that could not be started just now
             assert not first, f"{run} begins before {first}"
 
     def before(self, one: JobRun, other: JobRun) -> bool:
