@@ -34,7 +34,7 @@ class Runs(File):
         with self.change() as base:
             if base.execute("SELECT 1 FROM job WHERE name = ?", (run.job,)).fetchone() is None:
                 return None
-            made = _insert(base, run)
+            made = insert(base, run)
             if made is not None and made.by and made.cause is Cause.HAND:
                 note(base, Act(at=made.planned, who=made.by, what="run", job=made.job, run=made.id))
         if made is not None and made.by:
@@ -53,7 +53,7 @@ class Runs(File):
                 return []
             fresh = [run for run in runs if run.planned > found[0] or run.cause not in _ON_TIME]
             base.execute("UPDATE job SET upto = max(upto, ?) WHERE name = ?", (upto, job))
-            return [made for run in fresh if (made := _insert(base, run)) is not None]
+            return [made for run in fresh if (made := insert(base, run)) is not None]
 
     def open_runs(self, job: str = "") -> list[JobRun]:
         """The runs that are not over, in the order in which they are to begin."""
@@ -131,7 +131,8 @@ def _values(run: JobRun, names: Sequence[str]) -> list[object]:
     return [fields[name] for name in names]
 
 
-def _insert(base: sqlite3.Connection, run: JobRun) -> JobRun | None:
+def insert(base: sqlite3.Connection, run: JobRun) -> JobRun | None:
+    """Add a run within a transaction; None when its job has one at that time."""
     done = base.execute(_INSERT, _values(run, JobRun.__struct_fields__[1:]))
     return replace(run, id=done.lastrowid or 0) if done.rowcount == 1 else None
 

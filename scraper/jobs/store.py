@@ -7,6 +7,7 @@ verbs that somebody asked for (`who`) wake the server and stand in the audit log
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,8 +21,10 @@ from .file import Row
 from .history import History
 from .job import Job, Server
 from .notices import Notices
-from .record import Act, Kept, State
-from .runs import note
+from .record import Act, JobRun, Kept, State
+from .runs import insert, note
+from .schedule import Schedule
+from .whole import fits
 
 FILE, HAND = "file", "hand"
 TIMES = ("schedule", "timezone", "start", "end", "blackout")  # what says when a job runs
@@ -47,12 +50,14 @@ class Jobs(History, Notices):
     def put(self, job: Job, *, source: str = HAND, now: float, who: str, version: int | None = None) -> Kept:
         """Add a job, or replace the one of its name; its times before `now` are not made up for.
 
-        With `version` only while the job still is of that version (0: not there). Raises UsageError when not.
+        With `version` only while the job still is of that version (0: not there). Raises UsageError when it is
+        not, and when the job does not go with the others (see whole.py).
         """
         with self.change() as base:
             before = _find(base, job.name)
             if version is not None and version != (before.version if before else 0):
                 raise UsageError(f"job {job.name!r} was changed meanwhile: look at it again")
+            self._check_together(replacing={job.name: job})
             kept = _put(base, before, job, source, now)
             old = Declared(jobs={job.name: before.job} if before else {})
             for change in difference(old, Declared(jobs={job.name: job})):
@@ -63,10 +68,11 @@ class Jobs(History, Notices):
     def remove(self, name: str, now: float, who: str) -> None:
         """Take a job away; its history stays. Runs that wait are cancelled, one that runs goes on to its end.
 
-        Raises UsageError when there is none of this name.
+        Raises UsageError when there is none of this name, or another job comes after it.
         """
         self.job(name)
         with self.change() as base:
+            self._check_together(without=name)
             _remove(base, name, now, who)
             _note_change(base, Change("remove", name), now, who)
         self.wake()
@@ -82,6 +88,8 @@ class Jobs(History, Notices):
     def _pause(self, name: str, paused: bool, why: str, now: float, who: str) -> None:
         self.job(name)
         with self.change() as base:
+            if paused:
+                _account(base, self.job(name), now, "its job was paused before a server came to it")
             done = base.execute(
                 "UPDATE job SET paused = ?, paused_why = ?, upto = max(upto, ?), version = version + 1"
                 " WHERE name = ? AND (paused <> ? OR paused_why <> ?)",
@@ -104,7 +112,8 @@ class Jobs(History, Notices):
     def apply(self, declared: Declared, now: float, who: str) -> list[Change]:
         """Make the jobs from the file what is declared, all of it or, when it raises, nothing; gives the changes.
 
-        Jobs from the file that are not declared any more are removed; those made by hand stay.
+        Jobs from the file that are not declared any more are removed; those made by hand stay. Raises UsageError
+        when these do not go with what is declared.
         """
         with self.change() as base:
             changes = self.pending(declared)
@@ -116,6 +125,7 @@ class Jobs(History, Notices):
                 else:
                     _put(base, _find(base, change.job), declared.jobs[change.job], FILE, now)
                 _note_change(base, change, now, who)
+            self._check_together()
         if changes:
             self.wake()
         return changes
@@ -126,12 +136,18 @@ class Jobs(History, Notices):
         return msgspec.json.decode(found[0], type=Server) if found else Server()
 
     def set_server(self, server: Server, now: float, who: str) -> None:
-        """Change what holds for all jobs."""
+        """Change what holds for all jobs. Raises UsageError when a job tells a channel that is gone."""
         with self.change() as base:
             for change in difference(Declared(self.server()), Declared(server)):
                 _set_server(base, server)
                 _note_change(base, change, now, who)
+            self._check_together()
         self.wake()
+
+    def _check_together(self, *, replacing: Mapping[str, Job] | None = None, without: str = "") -> None:
+        """See that the jobs still fit together when one is another, or is gone. Raises UsageError."""
+        jobs = {each.job.name: each.job for each in self.jobs() if each.job.name != without}
+        fits(self.server(), jobs | dict(replacing or {}))
 
     def log(self, id: int) -> Path:
         """Where the output of a planned run's processes is kept."""
@@ -171,6 +187,8 @@ def _put(base: sqlite3.Connection, before: Kept | None, job: Job, source: str, n
     kept = Kept(job=job, source=source, upto=now, changed=now)
     if before is not None:
         same = all(getattr(before.job, name) == getattr(job, name) for name in TIMES)
+        if not same and not before.paused:
+            _account(base, before, now, "its job got other times before a server came to it")
         upto = before.upto if same else max(before.upto, now)
         kept = replace(before, job=job, source=source, upto=upto, changed=now, version=before.version + 1)
     base.execute(
@@ -187,6 +205,30 @@ def _put(base: sqlite3.Connection, before: Kept | None, job: Job, source: str, n
         ),
     )
     return kept
+
+
+def _account(base: sqlite3.Connection, kept: Kept, now: float, why: str) -> None:
+    """Put on record what of a job's times has passed that nobody will look at any more: one row for all of them."""
+    try:
+        schedule = Schedule.parse(kept.job)
+    except UsageError:  # its time zone, say, is not on this machine any more: nobody knows its times
+        return
+    first = schedule.after(kept.upto)
+    if first is not None and first <= now:
+        count = schedule.count(kept.upto, now)
+        insert(
+            base,
+            JobRun(
+                id=0,
+                job=kept.job.name,
+                spider=kept.job.spider,
+                planned=first,
+                state=State.MISSED,
+                ended=now,
+                why=why,
+                count=count,
+            ),
+        )
 
 
 def _remove(base: sqlite3.Connection, name: str, now: float, who: str) -> None:

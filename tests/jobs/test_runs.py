@@ -121,7 +121,7 @@ def test_what_is_open_comes_in_the_order_of_its_turn(jobs: Jobs) -> None:
     assert jobs.open_runs("other") == []
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.sampled_from(State)), max_size=12))
 def test_ids_rise_and_are_never_given_again(rows: list[tuple[float, State]]) -> None:
     import tempfile

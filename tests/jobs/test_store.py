@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from scraper.errors import StoreError, UsageError
 from scraper.jobs.difference import Declared
-from scraper.jobs.job import Channel, Job, Server
+from scraper.jobs.job import Alerts, Channel, Job, Server
 from scraper.jobs.record import Cause, State
 from scraper.jobs.store import Jobs
 from scraper.jobs.waking import listen
@@ -163,3 +163,49 @@ def test_a_run_that_was_asked_for_is_in_the_audit_log(jobs: Jobs) -> None:
     assert run is not None
     act = jobs.acts(job="shop")[0]
     assert (act.who, act.what, act.run, act.at) == ("ben", "run", run.id, 2.0)
+
+
+def test_times_that_nobody_came_to_are_on_record_when_the_schedule_changes_or_rests(jobs: Jobs) -> None:
+    hourly = replace(SHOP, schedule="@hourly")
+    jobs.put(hourly, now=10.0, who="ann")
+    jobs.put(replace(hourly, note="the same times"), now=8000.0, who="ann")
+    assert jobs.runs() == []
+    jobs.put(replace(hourly, schedule="@daily"), now=8000.0, who="ann")
+    jobs.put(hourly, now=9000.0, who="ann")
+    jobs.pause("shop", "", 18_001.0, "ann")
+    jobs.unpause("shop", 99_999.0, "ann")
+    assert [(run.planned, run.count, run.state) for run in jobs.runs()] == [
+        (10_800.0, 3, State.MISSED),
+        (3600.0, 2, State.MISSED),
+    ]
+    assert "got other times" in jobs.run(1).why
+    assert "was paused" in jobs.run(2).why
+
+
+def test_jobs_that_do_not_go_together_are_not_kept(jobs: Jobs) -> None:
+    jobs.put(SHOP, now=1.0, who="ann")
+    jobs.put(Job(name="next", spider="next", after=("shop",)), now=1.0, who="ann")
+    before = jobs.jobs()
+    for wrong, said in (
+        (lambda: jobs.remove("shop", 2.0, "ann"), r"\[jobs.next\] after: there is no job 'shop'"),
+        (lambda: jobs.put(replace(SHOP, after=("next",)), now=2.0, who="ann"), "in a circle"),
+        (
+            lambda: jobs.put(replace(SHOP, alerts=Alerts(to=("ops",))), now=2.0, who="ann"),
+            "there is no channel 'ops'",
+        ),
+    ):
+        with pytest.raises(UsageError, match=said):
+            wrong()
+    assert jobs.jobs() == before
+
+
+def test_what_is_declared_must_go_with_what_was_made_by_hand(jobs: Jobs) -> None:
+    declared = Declared(Server(channels={"ops": Channel(command=("x",))}), {"shop": SHOP})
+    jobs.apply(declared, 1.0, "ann")
+    jobs.put(Job(name="mine", spider="x", after=("shop",), alerts=Alerts(to=("ops",))), now=2.0, who="ann")
+    for changed in (Declared(declared.server), Declared(jobs={"shop": SHOP})):
+        with pytest.raises(UsageError, match=r"\[jobs.mine\]"):
+            jobs.apply(changed, 3.0, "ann")
+    with pytest.raises(UsageError, match="no channel 'ops'"):
+        jobs.set_server(Server(), 3.0, "ann")
+    assert jobs.declared() == declared
