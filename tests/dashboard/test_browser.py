@@ -137,21 +137,26 @@ def tab(context: BrowserContext, server: tuple[str, str]) -> Iterator[Tab]:
     assert not wrong
 
 
-def test_a_job_is_made_watched_and_its_changes_are_read(
-    tab: Tab, server: tuple[str, str], site: SiteProcess
-) -> None:
-    address, _ = server
+def made(tab: Tab, address: str, name: str, url: str) -> None:
+    """Make a job of the spider `shop` by its form."""
+    tab.goto(f"{address}/")
     tab.click("text=New job")
-    tab.fill("#f-name", "shop")
+    tab.fill("#f-name", name)
     tab.select_option("#f-spider", "shop")
-    tab.fill('[id="f-args.url"]', site.url("/shop"))
+    tab.fill('[id="f-args.url"]', url)
     tab.fill("#f-schedule", "every day at 08:30")
     tab.fill("#f-timezone", "Europe/Berlin")
     tab.fill("#f-key", "id")
     tab.click("text=Add the job")
     tab.wait_for_selector("text=The job is added")
-    assert "08:30" in tab.inner_text("main")
 
+
+def test_a_job_is_made_watched_and_its_changes_are_read(
+    tab: Tab, server: tuple[str, str], site: SiteProcess
+) -> None:
+    address, _ = server
+    made(tab, address, "shop", site.url("/shop"))
+    assert "08:30" in tab.inner_text("main")
     tab.click("text=Run now")
     tab.wait_for_selector("#state .finished")
     assert tab.inner_text("#tiles dd >> nth=1") == "3"
@@ -238,14 +243,17 @@ WIDTHS = (
 )
 
 
-def test_no_page_is_wider_than_a_phone(tab: Tab, server: tuple[str, str]) -> None:
+def test_no_page_is_wider_than_a_phone(tab: Tab, server: tuple[str, str], site: SiteProcess) -> None:
     address, _ = server
+    made(tab, address, "wide", site.url("/shop"))
+    tab.click("text=Run now")
+    tab.wait_for_selector("#state .finished")
     paths = [*WIDTHS]
     tab.goto(f"{address}/runs")
     runs = tab.eval_on_selector_all("tbody a[href^='/runs/']", "all => all.map(each => each.getAttribute('href'))")
     for run in {each.removesuffix("/changes") for each in runs}:
         paths += [run, f"{run}/items", f"{run}/items/0", f"{run}/requests", f"{run}/log"]
-    paths += [each for each in runs if each.endswith("/changes")] + ["/jobs/shop", "/jobs/shop/edit"]
+    paths += [each for each in runs if each.endswith("/changes")] + ["/jobs/wide", "/jobs/wide/edit"]
     tab.set_viewport_size({"width": 375, "height": 740})
     for path in paths:
         answer = tab.goto(f"{address}{path}")
