@@ -200,6 +200,25 @@ def test_a_run_is_watched_while_it_goes_and_stopped(tab: Tab, server: tuple[str,
     assert "done" in tab.inner_text(".told")
 
 
+def test_a_list_follows_what_happens_elsewhere(
+    tab: Tab, context: BrowserContext, server: tuple[str, str], site: SiteProcess
+) -> None:
+    address, _ = server
+    made(tab, address, "followed", site.url("/shop"))
+    tab.goto(f"{address}/")
+    tab.wait_for_selector("#job-followed:has-text('never')")
+    other = context.new_page()
+    for times in (1, 2):  # the list is replaced, and goes on listening
+        other.goto(f"{address}/jobs/followed")
+        other.click("text=Run now")
+        other.wait_for_selector("#state .finished")
+        tab.wait_for_selector(
+            f"#job-followed:has(a[href='{other.url.removeprefix(address)}']):has-text('finished')"
+        )
+        assert len(tab.get_attribute("#job-followed .spark path", "d").split("z")) == times + 1  # type: ignore[union-attr]
+    other.close()
+
+
 def test_keys_lead_to_pages(tab: Tab, server: tuple[str, str]) -> None:
     address, _ = server
     tab.goto(f"{address}/settings")

@@ -94,8 +94,8 @@ def test_numbers_have_what_counts_of_them(value: object, said: str) -> None:
 def test_a_sparkline_has_a_bar_for_each_run_and_words_for_who_does_not_see_it() -> None:
     picture = charts.spark([Dot(1, "finished", 5, 10, 0, 1.0), Dot(2, "failed", 0, 0, 1, 2.0)])
     assert picture is not None
-    assert [(bar.state, bar.height) for bar in picture.bars] == [("finished", 26.0), ("failed", 2.0)]
-    assert picture.said == "items of the last 2 runs: from 0 to 10, last 0"
+    assert picture.paths == [("finished", "M0 26v-26h5V26z"), ("failed", "M7 26v-2h5V26z")]
+    assert picture.said == "items of the last 2 runs: from 0 to 10, last 0; 1 ended badly"
     assert charts.spark([]) is None
 
 
@@ -103,7 +103,7 @@ def test_without_items_a_sparkline_tells_how_long_runs_took() -> None:
     picture = charts.spark([Dot(1, "finished", 5, 0, 0, 4.0), Dot(2, "finished", 5, 0, 0, 2.0)])
     assert picture is not None
     assert picture.said.startswith("seconds of")
-    assert picture.bars[1].height == 14.0
+    assert picture.paths == [("finished", "M0 26v-26h5V26zM7 26v-14h5V26z")]
 
 
 def test_moments_tell_pages_a_second() -> None:
