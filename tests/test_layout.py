@@ -213,7 +213,7 @@ def _at_import(tree: ast.AST) -> Iterator[str]:
     """The project's modules that are imported below `scraper` when a file is, as dotted names."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
-            yield (node.module or "") or ".".join(alias.name for alias in node.names[:1])
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
         elif not _later(node):
             yield from _at_import(node)
 

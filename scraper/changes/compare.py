@@ -137,7 +137,7 @@ class _Comparison:
             return
         olds = self._pile(RECORD)
         if self.old is not None:
-            done.old_items, done.old_keyless = self._scan(self.old, olds, Coverage())
+            done.old_items, done.old_keyless = self._scan(self.old, olds)
         pairs = self._pile(PAIR)
         missing = added = None
         if self.old_side is not None:
@@ -165,13 +165,16 @@ class _Comparison:
 
     # -- read and join ------------------------------------------------------------------------------
 
-    def _scan(self, items: Items, pile: Pile, covered: Coverage) -> tuple[int, int]:
+    def _scan(self, items: Items, pile: Pile, covered: Coverage | None = None) -> tuple[int, int]:
         """Read a journal into records; gives how many items there are, and how many without the key."""
-        key, keyless = self.key, 0
+        key, number, keyless = self.key, 0, 0
+        item: Item = {}
         key.having = [0] * len(key.fields)
         pack, blake = RECORD.pack, hashlib.blake2b
         for start, line, item, token in items:
-            covered.add(item)
+            number += 1
+            if covered is not None:
+                covered.add(item)
             if not key.fields:
                 continue
             mark = key.of(item)
@@ -179,11 +182,11 @@ class _Comparison:
                 keyless += 1
             else:
                 pile.add(pack(mark, start, len(line), blake(line, digest_size=8).digest(), token))
-        for field, number in zip(key.fields, key.having, strict=True):
-            if covered.items and not number:
-                hint = near(field, [*covered.filled])
+        for field, having in zip(key.fields, key.having, strict=True):
+            if number and not having:
+                hint = near(field, [*covered.filled] if covered is not None else [*item])
                 raise UsageError(f"no item of run {items.folder.run} has the field {field!r} of the key{hint}")
-        return covered.items, keyless
+        return number, keyless
 
     def _join(self, olds: Pile, news: Pile, pairs: Pile, missing: Judge | None, added: Judge | None) -> None:
         """Put together what has the same key. O(items)."""

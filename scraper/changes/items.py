@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 
@@ -41,17 +40,16 @@ class Items:
         self.path = folder.items
         self.fates: Fates | None = None
         self._open = ExitStack()
-        self._file = -1
+        self._file: IO[bytes] | None = None
         self._end: int | None = None
 
     def __enter__(self) -> Items:
         if self.folder.state.is_file():
             with suppress(StoreError):  # as `export` does: its items are still there
                 self.fates = self._open.enter_context(Fates(self.folder.state))
-                self._end = self.fates.items_end()
+                self._end = self.fates.items_end
         try:
-            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            self._open.callback(os.close, self._file)
+            self._file = self._open.enter_context(self.path.open("rb"))
         except FileNotFoundError:
             pass  # it has not come to an item
         except OSError as error:
@@ -78,16 +76,18 @@ class Items:
 
     def line(self, start: int, size: int) -> bytes:
         """So many bytes of the journal."""
+        assert self._file is not None
         try:
-            return os.pread(self._file, size, start)
+            self._file.seek(start)
+            return self._file.read(size)
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror}") from error
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         start, end = 0, self._end
-        if self._file >= 0 and end != 0:
+        if self._file is not None and end != 0:
             try:
-                with open(self.path, "rb", buffering=BUFFER) as file:
+                with self.path.open("rb", buffering=BUFFER) as file:
                     for line in file:
                         if not line.endswith(b"\n") or (end is not None and start >= end):
                             break

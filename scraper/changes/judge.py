@@ -110,10 +110,11 @@ class Judge:
 
     def _look(self, fates: Fates) -> None:
         """Note what became of the pages that are looked for, and of a few others."""
+        late = {token for _, token in fates.sources(fates.items_end)}
         for pages in fates.pages():
             for page in pages:
                 if self._passes(page.mark):
-                    self._note(page.mark, *self._fate(fates, page))
+                    self._note(page.mark, *self._fate(fates, page, late))
         for url in fates.too_deep():
             self._note(fingerprint(url), UNSURE, "its page was too deep (max_depth)")
         for url in _rejected(self._there.folder.rejected):
@@ -127,11 +128,14 @@ class Judge:
         if self._passes(mark):
             self._met.add(MET.pack(mark, says, self._texts.setdefault(why, len(self._texts))))
 
-    def _fate(self, fates: Fates, page: Page) -> tuple[int, str]:
-        """What a page says of an item that it gave in the other run and that is nowhere in this one."""
+    def _fate(self, fates: Fates, page: Page, late: set[int]) -> tuple[int, str]:
+        """What a page says of an item that it gave in the other run and that is nowhere in this one.
+
+        Those that are `late` have been answered since the items were read.
+        """
         if page.end == End.REDIRECTED:
             page = fates.last(page)
-        if not page.end:
+        if not page.end or page.token in late:
             return UNSURE, f"its page was not visited: {_ended(self._there.info)}"
         if page.end == End.DONE:
             if page.cut:
@@ -179,7 +183,7 @@ class Judge:
         if fates is None:
             good = there.state == FINISHED and there.why == "finished" and not there.failed
             return "" if good else NO_STATE
-        if not fates.whole():
+        if not fates.whole:
             return f"its page was not found: the run did not come to its end ({_ended(there)})"
         if unknown:
             number = sum(not _gone(page) for page in fates.unread()) + any(_rejected(self._there.folder.rejected))

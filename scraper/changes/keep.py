@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedWriter
 from pathlib import Path
 from typing import IO
 
@@ -12,9 +12,11 @@ import msgspec
 
 from ..errors import OutputError
 from ..folder import RunFolder
+from ..outputs.disk import cut_at, owned, put_in_place
 from .compare import Compared, compare
 
 LINES, RESULT = "changes.jsonl", "changes.json"
+COUNTS = ("added", "changed", "removed", "same", "unseen", "unsure")  # not there where nothing was compared
 
 
 def keep(old: RunFolder | None, new: RunFolder, key: Sequence[str]) -> Compared:
@@ -26,8 +28,11 @@ def keep(old: RunFolder | None, new: RunFolder, key: Sequence[str]) -> Compared:
     lines = new.path / LINES
     with _beside(lines) as file:
         done = compare(old, new, key, file.write, scratch=new.path)
+    told = msgspec.to_builtins(done)
+    for name in () if done.key else COUNTS:
+        del told[name]
     with _beside(new.path / RESULT) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(done), indent=2) + b"\n")
+        file.write(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
     return done
 
 
@@ -41,21 +46,24 @@ def kept(folder: RunFolder) -> Compared | None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when it is whole; what a kill has left of one is overwritten."""
+    """A file that takes its name when it is whole, one process at a time; what a kill has left is overwritten."""
     beside = path.with_name(f"{path.name}.new")
     try:
-        with beside.open("wb") as file:
+        raw = owned(beside, path)
+        file = BufferedWriter(raw)
+        try:
+            cut_at(raw, 0)
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+            put_in_place(raw, beside, path)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        finally:
+            with suppress(OSError):  # what a full disk did not take is told already
+                file.close()
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}; make room there and compare again"
         ) from error
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise

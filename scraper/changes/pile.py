@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from heapq import merge
@@ -62,6 +61,7 @@ class Pile:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - until `close`
+            self._file.seek(self._end)
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
@@ -78,7 +78,8 @@ class Pile:
         step = max(1, READ // size) * size
         while at < end:
             try:
-                data = os.pread(self._file.fileno(), min(step, end - at), at)
+                self._file.seek(at)  # each time: the parts are read in turns
+                data = self._file.read(min(step, end - at))
             except OSError as error:
                 raise self._told(error) from error
             data = data[: len(data) - len(data) % size]

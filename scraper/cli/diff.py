@@ -160,15 +160,16 @@ class _Lines:
     """The changes as a follower reads them; positions are bytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file.fileno()
-        self.end = os.fstat(self._file).st_size if file.name != os.devnull else 0
+        self._file = file
+        self.end = file.seek(0, os.SEEK_END) if file.name != os.devnull else 0
 
     async def read(self, position: int, end: int) -> tuple[list[bytes], int]:
         """Whole lines up to about a chunk."""
         data = b""
         while (whole := data.rfind(b"\n") + 1) == 0 and position + len(data) < end:
             try:
-                more = os.pread(self._file, CHUNK, position + len(data))
+                self._file.seek(position + len(data))
+                more = self._file.read(min(CHUNK, end - position - len(data)))
             except OSError as error:
                 raise StoreError(f"the changes cannot be read: {error.strerror}") from error
             if not more:

@@ -44,7 +44,8 @@ def command(
     """
     if os.name != "posix":
         raise UsageError("`scraper serve` needs Linux or macOS: run it in WSL, or in a container")
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    needed = NEEDED[:1] if no_web else NEEDED
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f"`scraper serve` needs {', '.join(missing)}: pip install 'scraper[server]'")
     folder = output_folder(root).absolute()

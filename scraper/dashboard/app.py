@@ -47,7 +47,7 @@ def build(
         files = Routes()
         files.get("/static/{name:.+}", Role.NOBODY)(static.answer)
         pages.prepare(app[VIEW].env)
-        for routes in (files, auth.routes, pages.routes):
+        for routes in (files, auth.routes, *pages.parts):
             add(app, routes)
     app.on_response_prepare.append(dress)
     check(app)

@@ -129,18 +129,16 @@ class Hub:
     async def _follow(self, number: int) -> None:
         """Tell the clients of a run what is new, until it is over or nobody is left."""
         following = Following(self._desk, number)
-        going = True
-        while going:
-            try:
-                going = await following.look(lambda kind, data: self._each(number, kind, data))
-            except (UsageError, StoreError) as error:
-                self._each(number, "trouble", {"error": str(error)})
-                break
-            if going:
+        try:
+            while await following.look(lambda kind, data: self._each(number, kind, data)):
                 await self._desk.clock.sleep(TICK)
-        for client in self._runs.get(number, ()):
-            client.end()
-        self._tasks.pop(number, None)
+        except (UsageError, StoreError) as error:
+            self._each(number, "trouble", {"error": str(error)})
+        finally:
+            for client in self._runs.get(number, ()):
+                client.end()
+            if self._tasks.get(number) is asyncio.current_task():
+                del self._tasks[number]
 
     def _each(self, number: int, kind: str, data: Any) -> None:
         for client in self._runs.get(number, ()):

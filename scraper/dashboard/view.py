@@ -14,6 +14,7 @@ from .guard import csrf, who
 
 HERE = Path(__file__).parent
 FOREVER = "public, max-age=31536000, immutable"
+THEME, THEMES = "scraper_theme", ("light", "dark")
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
@@ -51,7 +52,7 @@ class Static:
 
 
 class View:
-    """Templates with what every page needs: `who`, `csrf`, `path`, and `static(name)` for the address of a file.
+    """Templates with what every page needs: `who`, `csrf`, `path`, `theme`, and `static(name)`, a file's address.
 
     `env` is the environment of the templates, for filters and globals.
     """
@@ -70,9 +71,15 @@ class View:
     def page(self, request: web.Request, template: str, /, *, status: int = 200, **values: Any) -> web.Response:
         """A page of a template and its values."""
         text = self.env.get_template(template).render(
-            who=who(request), csrf=csrf(request), path=request.path_qs, **values
+            who=who(request), csrf=csrf(request), path=request.path_qs, theme=theme(request), **values
         )
         return web.Response(text=text, content_type="text/html", status=status)
+
+
+def theme(request: web.Request) -> str:
+    """Which colours were chosen: light, dark, or "" for those of the system."""
+    chosen = request.cookies.get(THEME, "")
+    return chosen if chosen in THEMES else ""
 
 
 VIEW: web.AppKey[View] = web.AppKey("view", View)

@@ -34,11 +34,23 @@ class Page(NamedTuple):
 
 
 class Fates:
-    """The state of one run. A context manager; every verb raises StoreError."""
+    """The state of one run. A context manager; every verb raises StoreError.
+
+    `whole`: every request had an answer and the seeds had come to their end; `items_end` is where the committed
+    items ended in the journal, in bytes. Both are of the moment it was opened; a run that goes on has more now.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._base = schema.look(path)
+        try:
+            left = self._one("SELECT EXISTS (SELECT 1 FROM queue)")
+            self.whole = not left and bool(self._one("SELECT count(*) FROM meta WHERE key = 'seeds_done'"))
+            # After it: what was whole then has no more items now.
+            self.items_end = int(self._one("SELECT coalesce(max(bytes), 0) FROM position WHERE segment = 'items'"))
+        except StoreError:
+            self._base.close()
+            raise
 
     def __enter__(self) -> Fates:
         return self
@@ -46,28 +58,17 @@ class Fates:
     def __exit__(self, *error: object) -> None:
         self._base.close()
 
-    def items_end(self) -> int:
-        """Where the committed items end in the journal, in bytes."""
-        return int(self._one("SELECT coalesce(max(bytes), 0) FROM position WHERE segment = 'items'"))
-
-    def sources(self) -> Iterator[tuple[int, int]]:
-        """(byte of the journal, token): from there on the items are those of that request. In order.
+    def sources(self, start: int = 0) -> Iterator[tuple[int, int]]:
+        """(byte of the journal, token), from a byte on: there the items of that request begin. In order.
 
         Of what a version before 3 has written there is nothing.
         """
         if not self._one("SELECT count(*) FROM sqlite_master WHERE name = 'source'"):
             return
-        start = -1
-        while rows := self._all(
-            f"SELECT start, id FROM source WHERE start > ? ORDER BY start LIMIT {CHUNK}", start
-        ):
+        query = f"SELECT start, id FROM source WHERE start >= ? ORDER BY start LIMIT {CHUNK}"
+        while rows := self._all(query, start):
             yield from rows
-            start = rows[-1][0]
-
-    def whole(self) -> bool:
-        """Whether every request has an answer and the seeds came to their end."""
-        left = self._one("SELECT EXISTS (SELECT 1 FROM queue)")
-        return not left and bool(self._one("SELECT count(*) FROM meta WHERE key = 'seeds_done'"))
+            start = rows[-1][0] + 1
 
     def pages(self) -> Iterator[list[Page]]:
         """All requests in the order of their acceptance, some at a time; bounded memory. O(requests)."""

@@ -164,7 +164,8 @@ class Ledger:
         """How many answers of each host have each of these statuses. O(answers)."""
         rows = self._all(
             "SELECT h.name, a.status, count(*) FROM answer a JOIN request r ON r.id = a.id"
-            f" JOIN host h ON h.id = r.host WHERE a.status IN ({', '.join('?' * len(statuses))}) GROUP BY h.name, a.status",
+            f" JOIN host h ON h.id = r.host WHERE a.status IN ({', '.join('?' * len(statuses))})"
+            " GROUP BY h.name, a.status",
             *statuses,
         )
         found: dict[str, dict[int, int]] = {}

@@ -69,7 +69,7 @@ class _Silent(Exception):
 
 def wanted(alerts: Alerts) -> frozenset[str]:
     """The rules that are turned on."""
-    return frozenset(rule for rule in RULES if getattr(alerts, rule) not in (None, False))
+    return frozenset(rule for rule in RULES if (value := getattr(alerts, rule)) is not None and value is not False)
 
 
 def judge(job: Job, facts: Facts) -> Judgement:
@@ -257,9 +257,9 @@ def _listed(told: list[str], number: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration for people, as exact as they want it: `2 days 3 hours`, `48 minutes`, `12 seconds`."""
+    """A duration for people, as exact as they want it: `2 days 3 hours`, `48 minutes 5 seconds`."""
     for unit in (DAY, HOUR, MINUTE):
-        if seconds >= 2 * unit:
+        if seconds >= unit:
             part = {DAY: HOUR, HOUR: MINUTE, MINUTE: 1.0}[unit]
             return spell(seconds // part * part)
     return spell(round(max(0.0, seconds)) if seconds >= 1 else round(max(0.0, seconds), 1))

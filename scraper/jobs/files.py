@@ -82,7 +82,20 @@ def items_end(folder: RunFolder) -> int:
     if folder.state.is_file() and not folder.state.is_symlink():
         with suppress(StoreError), Ledger(folder.state, 0.0) as ledger:
             return min(size, ledger.position("items"))
-    return last(folder.items, 0, end=size).end
+    return _whole_end(folder.items, size)
+
+
+def _whole_end(path: Path, size: int) -> int:
+    """Where the last whole line of a file of that size ends."""
+    with opened(path) as file:
+        while size:
+            start = max(0, size - PART)
+            file.seek(start)
+            cut = file.read(size - start).rfind(b"\n") + 1
+            if cut:
+                return start + cut
+            size = start
+    return 0
 
 
 def lines(path: Path, at: int, most: int, *, end: int | None = None, search: str = "") -> LinesPage:

@@ -106,7 +106,8 @@ class Notices(File):
         """
         with self.change() as base:
             told = msgspec.json.encode(notes).decode()
-            done = base.execute("UPDATE judged SET at = ?, notes = ? WHERE id = ? AND at = 0", (now or 1.0, told, run))
+            values = (now or 1.0, told, run)
+            done = base.execute("UPDATE judged SET at = ?, notes = ? WHERE id = ? AND at = 0", values)
             return bool(done.rowcount)
 
     def notes(self, run: int) -> list[str] | None:

@@ -31,7 +31,7 @@ from .store import Jobs
 RECHECK = 60.0  # seconds at most between two looks: the wall clock may jump, the machine may have slept
 GRACE = 30.0  # seconds that a crawl has to end, beyond its own `grace`
 SAMPLE = 5.0  # seconds between two looks at the memory of a run that has a limit
-STEP = 0.001  # seconds between two runs of a job that would have the same time
+STEP = 0.001  # seconds between two looks at least, and between two runs of a job that would have the same time
 
 log = logging.getLogger("scraper.jobs")
 T = TypeVar("T")
@@ -251,7 +251,7 @@ class Scheduler:
                 waits.append(SAMPLE)
             if working.asked is Ask.CANCEL:
                 waits.append(working.asked_at + self._grace(job) - now)
-        return now + max(0.0, min(waits))
+        return now + max(STEP, min(waits))
 
     async def _leave(self) -> None:
         """End what runs; it waits in the store for the next start."""

@@ -151,7 +151,9 @@ class Telling:
     def _due(self) -> list[tuple[int, str]]:
         """The messages that may be sent now; those in quiet hours are held back until these are over."""
         now, found = self.clock.wall(), []
-        for delivery in self.store.due_deliveries(now):
+        for delivery in self.store.owed():
+            if delivery.due > now:
+                break
             later = raising.held(self.store, delivery, now)
             if later > now:
                 self.store.update_delivery(replace(delivery, due=later))

@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 
 from scraper.changes import compare as module
 from scraper.changes import pile
+from scraper.changes.coverage import MOST_FIELDS, coverage
 from scraper.changes.keep import keep, kept
 from scraper.errors import UsageError
 from scraper.folder import INTERRUPTED
@@ -163,7 +164,15 @@ def test_without_a_key_only_the_coverage_is_kept(tmp_path: Path) -> None:
     done = keep(None, folder, ())
     assert done.coverage == {"id": 3, "a": 1, "a.b": 0, "t": 1}
     assert kept(folder) == done
+    assert coverage(folder) == done.coverage
     assert (folder.path / "changes.jsonl").read_bytes() == b""
+
+
+def test_names_of_fields_that_are_data_do_not_fill_the_memory(tmp_path: Path) -> None:
+    folder = plain(tmp_path, A, [{f"field {n} {m}": 1 for n in range(100)} for m in range(20)])
+    done = keep(None, folder, ())
+    assert len(done.coverage) == MOST_FIELDS
+    assert "there are more fields" in done.notes[0]
 
 
 def test_a_journal_that_was_cut_or_is_none_is_told_of(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scraper.changes.compare import Compared
+from scraper.changes.items import Items
+from scraper.changes.judge import Judge, Side
 from scraper.folder import INTERRUPTED
 from scraper.outcome import End
 from scraper.reasons import Reason
@@ -67,6 +70,20 @@ async def test_a_page_that_was_not_visited_says_nothing(tmp_path: Path) -> None:
 async def test_a_run_whose_seeds_were_not_read_to_their_end_finds_nothing_gone(tmp_path: Path) -> None:
     done = await after(tmp_path, {"/a": Node([ITEM])}, {}, seeds_done=False, why="stopped")
     assert done.why == {"its page was not found: the run did not come to its end (stopped)": 1}
+
+
+async def test_a_page_that_was_answered_after_the_items_were_read_says_nothing(tmp_path: Path) -> None:
+    old = await made(tmp_path, OLD, {"/a": Node([ITEM])})
+    new = await made(tmp_path, NEW, {"/b": Node([OTHER]), "/a": Node([ITEM])})
+    with Items(old) as theirs, Items(new) as ours:
+        assert ours.fates is not None
+        ours.fates.items_end -= len(json.dumps(ITEM)) + 1  # as if it had been read before
+        judge = Judge(Side(old, old.read(), theirs.fates), Side(new, new.read(), ours.fates), tmp_path)
+        (given,) = theirs
+        judge.add(given.start, len(given.line), given.token)
+        ((*_, sure, why),) = judge.verdicts()
+        judge.close()
+    assert (sure, why) == (False, "its page was not visited: finished")
 
 
 LISTED = {"/list": Node(), "/list/2": Node(parent="/list"), "/item": Node([ITEM], parent="/list/2")}

@@ -19,6 +19,7 @@ from scraper.changes import pile
 from scraper.changes.keep import keep, kept
 from scraper.changes.pile import Pile
 from scraper.errors import OutputError
+from scraper.outputs.disk import owned
 
 from .runs import Item, plain
 
@@ -69,6 +70,15 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     (new.path / "changes.jsonl.new").mkdir()
     with pytest.raises(OutputError, match=r"changes\.jsonl cannot be written: Is a directory"):
         keep(old, new, ["id"])
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    old, new = plain(tmp_path, A, many(2, 1)), plain(tmp_path, B, many(2, 2))
+    first = owned(new.path / "changes.jsonl.new")
+    with pytest.raises(OutputError, match=r"changes\.jsonl is being written by another"):
+        keep(old, new, ["id"])
+    first.close()
+    assert keep(old, new, ["id"]).changed == 2
 
 
 def test_killed_at_any_moment_it_can_be_done_again(tmp_path: Path) -> None:

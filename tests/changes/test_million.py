@@ -22,7 +22,7 @@ from .runs import plain
 PAGES, EACH = 100_000, 10
 MOST = 200  # MB
 CODE = """
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
 from scraper.changes.keep import keep
 from scraper.folder import RunFolder
@@ -30,8 +30,9 @@ began = time.monotonic()
 done = keep(RunFolder(Path(sys.argv[1])), RunFolder(Path(sys.argv[2])), ["id"])
 took = time.monotonic() - began
 print(done.added, done.changed, done.removed, done.same, done.unseen)
-print(f"{took:.1f} s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", file=sys.stderr)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+memory = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+print(f"{took:.1f} s, {time.process_time():.1f} s of the processor, {memory} MB", file=sys.stderr)
+print(memory)
 """
 
 

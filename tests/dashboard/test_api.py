@@ -13,7 +13,7 @@ from scraper.folder import FINISHED, RunFolder, RunInfo
 from scraper.jobs import runfiles
 from scraper.jobs.access import Access
 from scraper.jobs.declared import NAME
-from scraper.jobs.desk import Desk
+from scraper.jobs.desk import DOTS, RECENT, Desk
 from scraper.jobs.process import Processes
 from scraper.jobs.record import Alert, Cause, JobRun, State
 from scraper.jobs.scheduler import Scheduler
@@ -107,8 +107,7 @@ async def test_what_is_secret_in_a_job_is_not_shown_and_kept_when_it_is_saved(ap
     assert status == 201
     assert made["job"]["args"] == {"password": "***"}
     assert made["job"]["settings"] == {"auth": "***"}
-    shown = {key: value for key, value in made["job"].items() if value is not None}
-    assert (await api("/jobs/in", shown | {"priority": 5}, "PUT"))[0] == 200
+    assert (await api("/jobs/in", made["job"] | {"priority": 5}, "PUT"))[0] == 200
     kept = store.job("in").job
     assert (kept.args, kept.settings, kept.priority) == ({"password": "hush"}, {"auth": "me:hush"}, 5)
 
@@ -326,3 +325,29 @@ async def test_it_says_whether_it_works_and_gives_its_numbers(api: Program, clie
     assert 'scraper_http_requests_total{method="GET",route="/healthz",status="200"} 1.0' in text
     assert 'scraper_runs{state="failed"} 0.0' in text
     assert "xxxx" not in text
+
+
+def test_a_sparkline_reads_as_many_runs_as_it_shows(store: Jobs) -> None:
+    plan = " ".join(str(row) for row in store.rows(f"EXPLAIN QUERY PLAN {DOTS}", "shop", RECENT))
+    assert "USING INDEX run_job" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+async def test_a_hundred_thousand_runs_are_paged_like_a_hundred(
+    api: Program, desk: Desk, store: Jobs, clock: Stopped
+) -> None:
+    run, _ = await crawled(desk, store, clock)
+    names = [f'"{row[1]}"' for row in store.rows("PRAGMA table_info(run)")][1:]
+    changed = {'"planned"': "i", '"state"': "CASE i % 3 WHEN 0 THEN 'failed' ELSE 'finished' END"}
+    values = ", ".join(changed.get(name, name) for name in names)
+    with store.change() as base:
+        base.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+            f" INSERT INTO run ({', '.join(names)}) SELECT {values} FROM run, n WHERE id = ?",
+            (run.id,),
+        )
+    first = (await api("/runs?state=failed&limit=5"))[1]
+    assert [run["id"] for run in first["runs"]] == [99999, 99996, 99993, 99990, 99987]
+    assert (await api("/runs?before=50001&limit=1"))[1]["runs"][0]["id"] == 50000
+    assert (await api("/jobs/shop"))[1]["counts"] == {"failed": 33333, "finished": 66667}
+    assert len((await api("/jobs"))[1]["jobs"][0]["recent"]) == RECENT

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from scraper.clock import Clock
@@ -21,6 +24,13 @@ from scraper.jobs.runner import Ask, Ended
 
 T = TypeVar("T")
 STATES = {0: FINISHED, 1: FAILED, 3: BROKE_RULE, 130: INTERRUPTED}
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory, where there is such a place."""
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        yield Path(folder)
 
 
 class Crash(Exception):
@@ -87,7 +97,7 @@ class Body:
         chance = self.world.chance
         if how is Ask.KILL:
             self.world.at(0.0, self.end, -9)
-        elif chance.random() < 0.9:
+        elif not self.world.deaf and (self.world.calm or chance.random() < 0.9):
             self.world.at(chance.uniform(0, 9), self.end, 130)
         self.world.danger()
 
@@ -127,6 +137,9 @@ class World:
         self.crash_in = 0  # dangers from now; 0: not
         self.pid = 100
         self.idle: Callable[[], None] = lambda: None
+        self.calm = False  # nothing happens by chance
+        self.deaf = False  # no process hears SIGTERM
+        self.fates: list[tuple[str, float]] = []  # of the next processes, with the second of their end
         self._order = 0
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
 
@@ -171,12 +184,21 @@ class World:
             if machine or not body.told:
                 body.end(-9)
 
+    def kill_server(self) -> None:
+        """Here and now."""
+        raise Crash
+
+    def forget(self) -> None:
+        """Let nothing of a server that is gone happen any more; processes go on."""
+        self._events = [event for event in self._events if isinstance(getattr(event[2], "__self__", None), Body)]
+        heapq.heapify(self._events)
+
     async def start(self, run: JobRun, job: Job) -> Body:
         """A process that waits to be told."""
         self.danger()
-        if self.chance.random() < 0.002:
+        if not self.calm and self.chance.random() < 0.002:
             raise OSError("no room for another process")
-        if self.chance.random() < 0.001:
+        if not self.calm and self.chance.random() < 0.001:
             raise UsageError("the project is gone")
         self.pid += 1
         body = self.alive[self.pid] = Body(self, self.pid, run, job)
@@ -195,16 +217,22 @@ class World:
         assert not same, f"two processes work on crawl {body.run.run}"
         crawl = self.crawls.get(body.run.run)
         if crawl is None:
-            work = self.durations[body.job.name] * self.chance.lognormvariate(0, 0.4)
-            crawl = self.crawls[body.run.run] = Crawl(work, self.chance.choices((0, 1, 3), (90, 6, 4))[0])
+            crawl = self.crawls[body.run.run] = self._crawl(self.durations[body.job.name])
         assert crawl.state not in ENDED, f"crawl {body.run.run} has ended and is crawled again"
         crawl.state, body.told, body.began = RUNNING, True, self.now
         self._fate(body, max(1.0, crawl.work - crawl.done), crawl.code)
+
+    def _crawl(self, seconds: float) -> Crawl:
+        if self.calm:
+            return Crawl(seconds, 0)
+        return Crawl(seconds * self.chance.lognormvariate(0, 0.4), self.chance.choices((0, 1, 3), (90, 6, 4))[0])
 
     def _fate(self, body: Body, left: float, code: int) -> None:
         ends = ("well", "crash", "killed", "fruitless", "cut", "hangs")
         fate = self.chance.choices(ends, (900, 25, 25, 20 + 300 * (body.run.deaths > 0), 15, 15))[0]
         part = left * self.chance.random()
+        if self.calm:
+            fate, part = self.fates.pop(0) if self.fates else ("well", 0.0)
         body.fruitless = fate == "fruitless"
         match fate:
             case "well":
@@ -236,8 +264,12 @@ class JumpingClock(Clock):
     async def wait(self, event: asyncio.Event, until: float | None) -> None:
         """Let happen what happens until then, or until the event."""
         assert until is not None
+        await self._hear()
         if not event.is_set():
             self.world.idle()
         while not event.is_set() and self.world.step(until):
-            for _ in range(3):  # who waits for a process hears of it
-                await asyncio.sleep(0)
+            await self._hear()
+
+    async def _hear(self) -> None:
+        for _ in range(3):  # who waits for a process hears of it
+            await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from scraper.clock import FastClock
 from scraper.errors import UsageError
 from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.job import Channel, Job, Mail, Server
@@ -264,3 +265,24 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file")
     with pytest.raises(UsageError, match="cannot make the folder"):
         prepared(tmp_path / "output")
+
+
+async def test_a_server_tells_of_a_run_that_failed(place: Place) -> None:
+    place.spider(body="raise ValueError('no shelf')")
+    copy = "import shutil, sys; shutil.copyfileobj(sys.stdin, open('told.json.new', 'w'))"
+    rename = "import os; os.rename('told.json.new', 'told.json')"
+    words = (sys.executable, "-c", f"{copy}; {rename}")
+    with Jobs(place.home) as store:
+        store.set_server(Server(channels={"ops": Channel(command=words)}), time.time(), "test")
+    wanted(place)
+
+    async def watch(parts: Parts) -> None:
+        async with asyncio.timeout(30):
+            while not (place.folder / "told.json").exists():  # noqa: ASYNC110  another process writes it
+                await asyncio.sleep(0.05)
+        parts.scheduler.stop()
+
+    await serve(place.root, place.folder, beside=[watch], clock=FastClock(20))
+    told = json.loads((place.folder / "told.json").read_text())
+    assert told["title"] == "shop: failed"
+    assert "ValueError" in told["text"]

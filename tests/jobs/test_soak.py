@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from scraper.jobs.record import State
 from scraper.jobs.scheduler import Scheduler
 
 from .judge import Judge, Watched
-from .simulation import Crash, JumpingClock, World
+from .simulation import Crash, JumpingClock, World, quick_folder
 
 START = 1_767_225_600.0  # 2026-01-01
 ZONES = (
@@ -202,10 +201,10 @@ class Soak:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """In memory where there is such a place; who looks but once an hour when nothing happens is done sooner."""
+    """In memory; and a look each hour, when nothing happens, is done sooner than one each minute."""
     monkeypatch.setattr(scheduler, "RECHECK", HOUR)
-    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        yield Path(folder)
+    with quick_folder() as folder:
+        yield folder
 
 
 def soak(seed: int, jobs: int, days: float, home: Path) -> Soak:
