@@ -18,6 +18,7 @@ from .words import listed, spell
 FEW, MOST = 3, 7  # good runs that make something usual
 BLOCKS = (401, 403, 407, 429, 503)  # statuses with which a site keeps somebody out
 NAMED = 5  # fields and hosts that a text names
+LETTERS = 80  # of the name of a field
 CLOSE = 1e-9  # what floating point may be off
 
 FAILED, BELOW, ABOVE, COVERAGE = "failed", "items_below", "items_above", "coverage_drop"
@@ -165,7 +166,10 @@ def _coverage(alerts: Alerts, facts: Facts) -> tuple[bool, str]:
     fallen = sorted(_fallen(facts.shares, facts.usual_shares, drop))
     if not fallen:
         return False, f"run {facts.run.id} has its fields filled in as usual"
-    told = [f"{field} in {now:.1%} of the items, usually {usual:.1%}" for _, field, now, usual in fallen[:NAMED]]
+    told = [
+        f"{field[:LETTERS]} in {now:.1%} of the items, usually {usual:.1%}"
+        for _, field, now, usual in fallen[:NAMED]
+    ]
     return True, f"run {facts.run.id} has fields filled in less often: {_listed(told, len(fallen))}"
 
 

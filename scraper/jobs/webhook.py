@@ -22,6 +22,7 @@ from ..errors import FetchError
 from ..fetch.guard import Guard
 from ..fetch.resolve import GuardedResolver, Names
 from ..logs import clean
+from ..reasons import Reason
 from .channels import headers_of, secret
 from .job import Channel
 from .message import Untold
@@ -57,7 +58,7 @@ async def post(channel: Channel, body: bytes, key: str, clock: Clock, *, timeout
     except TimeoutError as error:
         raise Untold(f"{host} has not answered within {timeout:g} s") from error
     except FetchError as error:
-        raise Untold(_hidden(str(error), host, channel)) from error
+        raise Untold(_refused(error, host)) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Untold(f"{host}: {_why(error)}") from error
     if 200 <= status < 300:
@@ -116,9 +117,10 @@ def _why(error: Exception) -> str:
     return f"no answer ({type(error).__name__})"
 
 
-def _hidden(text: str, host: str, channel: Channel) -> str:
-    hint = "; set allow_private = true for an address in your own network" if "private_address" in text else ""
-    return f"{host}: {text}{hint}"
+def _refused(error: FetchError, host: str) -> str:
+    if error.reason is Reason.PRIVATE_ADDRESS:
+        return f"{host} is not on the public Internet; if it is yours, set allow_private = true in its channel"
+    return error.detail if error.detail.startswith(host) else f"{host}: {error.detail}"
 
 
 def _redacted(text: str, hidden: Iterable[str]) -> str:

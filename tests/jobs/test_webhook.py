@@ -65,9 +65,8 @@ async def test_no_redirect_is_followed(hook: Hook, status: int) -> None:
      "http://0.0.0.0:{port}/", "http://169.254.169.254/", "http://[::ffff:127.0.0.1]:{port}/"],
 )  # fmt: skip
 async def test_a_private_address_is_refused(hook: Hook, address: str) -> None:
-    with pytest.raises(Untold, match="private_address") as caught:
+    with pytest.raises(Untold, match="is not on the public Internet; if it is yours, set allow_private = true"):
         await send(Channel(webhook=address.format(port=hook.port)))
-    assert "set allow_private = true" in str(caught.value)
     assert hook.requests == []
 
 
@@ -132,7 +131,7 @@ async def test_nobody_there_is_told_in_few_words(hook: Hook) -> None:
         Untold, match=r"127\.0\.0\.1: no connection \(Connect call failed|127\.0\.0\.1: no connection"
     ):
         await send(Channel(webhook="http://127.0.0.1:1/T0/secret", allow_private=True))
-    with pytest.raises(Untold, match=r"dns: no-such-host\.invalid"):
+    with pytest.raises(Untold, match=r"^no-such-host\.invalid: "):
         await send(Channel(webhook="http://no-such-host.invalid/"))
 
 
