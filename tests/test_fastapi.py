@@ -31,7 +31,8 @@ class Call:
         self._inbox.put_nowait({"type": "http.request", "body": b"", "more_body": False})
         scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
-            "method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+            "method": "GET", "scheme": "http", "path": path,
+            "raw_path": path.encode(), "query_string": query.encode(),
             "root_path": "", "headers": [(b"host", b"test")], "client": ("127.0.0.1", 1), "server": ("test", 80),
         }  # fmt: skip
         self.task = asyncio.create_task(app(scope, self._inbox.get, self._send))
