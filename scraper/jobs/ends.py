@@ -63,7 +63,7 @@ def verdict(run: JobRun, job: Job | None, ended: Ended, *, stopping: bool = Fals
     code = _code(ended)
     after = _counted(run, ended)
     if code in (0, RULE):
-        why = "" if code == 0 else ended.why or "it broke a rule"
+        why = ended.why or ("" if code == 0 else "it broke a rule")
         return over(after, State.FINISHED if code == 0 else State.RULE_BROKEN, ended.at, why, code)
     if run.stop:
         return over(after, State.CANCELLED, ended.at, stopped_by(run), code)

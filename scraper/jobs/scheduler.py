@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -81,7 +82,8 @@ class Scheduler:
         self._server = Server()
         self._jobs: dict[str, Entry] = {}
         self._runs: dict[int, JobRun] = {}  # those that are not over
-        self._planned: dict[str, tuple[Entry, float | None]] = {}
+        self._planned: dict[str, float] = {}  # the next planned time of each job
+        self._free_from: dict[str, float] = {}  # see Situation
         self._now = 0.0  # wall-clock second of this look
         self._listeners: list[Callable[[News], None]] = []
         self._news = asyncio.Event()
@@ -174,6 +176,7 @@ class Scheduler:
             self._server = await self._apart(self.store.server)
             await self._read_jobs()
         self._runs = {run.id: run for run in await self._apart(self.store.open_runs)}
+        self._free_from = {}
 
     async def _settle(self) -> None:
         """Write down what became of the runs whose process has ended, with the runs that come after them."""
@@ -187,15 +190,14 @@ class Scheduler:
 
     async def _tick(self) -> None:
         """Plan the runs whose time has come."""
-        for name, entry in list(self._jobs.items()):
-            planned = self._planned_next(entry)
-            if entry.kept.paused or planned is None or planned > self._now:
-                continue
+        for name in [name for name, planned in self._planned.items() if planned <= self._now]:
+            entry = self._jobs[name]
             unfinished = self._situation().of(name)
             rows = await self._apart(plan.tick, entry, unfinished, self._now)
             for run in await self._apart(self.store.planned, name, self._now, rows):
                 self._told(run)
             self._jobs[name] = Entry(replace(entry.kept, upto=self._now), entry.times)
+            self._planned[name] = _next(self._jobs[name])
 
     async def _end(self) -> None:
         """End the runs that must not go on: somebody or a newer run wants it, or they are beyond a limit."""
@@ -242,7 +244,8 @@ class Scheduler:
     def _until(self) -> float:
         """The monotonic second of the next look, should nothing happen before."""
         now, waits = self.clock.monotonic(), [RECHECK]
-        waits.append(plan.next_time(self._situation(), self._planned_next) - self.clock.wall())
+        due = min(self._planned.values(), default=math.inf)
+        waits.append(min(due, plan.next_time(self._situation())) - self.clock.wall())
         for working in self.working.values():
             job = self._job(working.run)
             if job is not None and job.timeout is not None and not working.run.why:
@@ -267,26 +270,20 @@ class Scheduler:
     # What the steps are made of.
 
     def _situation(self) -> Situation:
-        return Situation(now=self._now, jobs=self._jobs, runs=[*self._runs.values()], server=self._server)
+        return Situation(
+            now=self._now, jobs=self._jobs, runs=[*self._runs.values()], server=self._server,
+            free_from=self._free_from,
+        )  # fmt: skip
 
     def _job(self, run: JobRun) -> Job | None:
         entry = self._jobs.get(run.job)
         return None if entry is None else entry.job
 
-    def _planned_next(self, entry: Entry) -> float | None:
-        """The next planned time of a job, worked out once."""
-        name = entry.job.name
-        known = self._planned.get(name)
-        if known is None or known[0] is not entry:
-            known = self._planned[name] = (entry, entry.times.after(entry.kept.upto))
-        return known[1]
-
     async def _read_jobs(self) -> None:
         kept = {each.job.name: each for each in await self._apart(self.store.jobs)}
         before = self._jobs
         self._jobs = {name: _entry(each, before.get(name)) for name, each in kept.items()}
-        for name in before.keys() - kept.keys():
-            self._planned.pop(name, None)
+        self._planned = {name: _next(entry) for name, entry in self._jobs.items()}
         for name in before.keys() | kept.keys():
             old, new = before.get(name), self._jobs.get(name)
             if old is None or new is None or old.kept.version != new.kept.version:
@@ -369,6 +366,12 @@ def _entry(kept: Kept, before: Entry | None) -> Entry:
     except UsageError as error:
         log.error("job %r is not planned: %s", kept.job.name, error)
         return Entry(kept, Schedule.parse(Job(name=kept.job.name, spider=kept.job.spider)))
+
+
+def _next(entry: Entry) -> float:
+    """The next planned time of a job."""
+    planned = None if entry.kept.paused else entry.times.after(entry.kept.upto)
+    return math.inf if planned is None else planned
 
 
 def _recorded(

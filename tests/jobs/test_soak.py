@@ -64,14 +64,14 @@ class Soak:
         overlap = list(Overlap)[number % 6]
         own: dict[str, Any] = {"schedule": schedule, "timezone": chance.choice(ZONES)}
         if number % 20 == 7:
-            until = "2026-01-02T18:00" if number > 20 else "2026-01-02T01:00"
+            until = "2026-01-02T18:00" if number in (27, 47) else "2026-01-02T01:00"
             own |= {"schedule": "every 30 seconds", "start": "2026-01-02", "end": until}
             apart = 30.0
         if number % 20 == 11:
             own |= {"schedule": "", "after": (f"job{number - 1}", f"job{number - 3}")}
-        if number % 20 == 13:
+        if number == 33:
             own |= {"memory": 10**8}
-            apart = min(apart, 2 * HOUR)
+            apart = 10 * MINUTE  # a process with a limit is looked at every few seconds
         waits = overlap in (Overlap.QUEUE_ALL, Overlap.ALLOW)
         self.durations[name] = min(2 * HOUR, apart * (0.1 if waits else chance.choice((0.05, 0.1, 0.3, 1.2))))
         if chance.random() < 0.3:
