@@ -1,7 +1,11 @@
-"""Writes docs/reference/settings.md from scraper/settings.py: `python docs/generate.py`."""
+"""Writes docs/reference/settings.md and jobs.md from the code: `python docs/generate.py`.
+
+jobs.md is docs/jobs.in with a table in the place of each `<!-- keys NAME -->`.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import typing
@@ -11,7 +15,9 @@ import msgspec
 
 from scraper.settings import HINTS, NAMES, HostSettings, Settings, describe
 
-TARGET = Path(__file__).parent / "reference" / "settings.md"
+HERE = Path(__file__).parent
+TARGET = HERE / "reference" / "settings.md"
+JOBS, SOURCE = HERE / "reference" / "jobs.md", HERE / "jobs.in"
 INTRO = """# Settings
 
 <!-- Written by docs/generate.py from scraper/settings.py. -->
@@ -77,5 +83,19 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def jobs_page() -> str:
+    """The whole page about jobs.toml."""
+    spec = importlib.util.spec_from_file_location("keys", HERE / "keys.py")
+    assert spec is not None
+    assert spec.loader is not None
+    keys = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(keys)
+    text = SOURCE.read_text(encoding="utf-8")
+    return re.sub(r"<!-- keys (\w+) -->", lambda found: keys.table(found[1]), text)
+
+
+PAGES = {TARGET: page, JOBS: jobs_page}
+
 if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
+    for target, made in PAGES.items():
+        target.write_text(made(), encoding="utf-8")

@@ -60,6 +60,8 @@ class Commit:
         self._steps: list[Step] = []
         self._items: list[list[bytes] | Spool] = []
         self._bytes = 0
+        self._sources: list[tuple[int, int]] = []
+        self._end = journal.position  # in bytes, with everything that was taken
         self.seeds_done = False
         self._started: dict[int, bool] = {}
         self._awaited: list[asyncio.Future[None]] = []
@@ -76,6 +78,7 @@ class Commit:
         if outcome.rejected:
             self._bad_lines.extend(outcome.rejected)
         if outcome.items:
+            self._sources.append((self._end, outcome.request.token))
             self._take(outcome.items)
         self._first.set()
         if len(self._steps) >= MOST_OUTCOMES or self._bytes >= MOST_BYTES:
@@ -85,13 +88,17 @@ class Commit:
         if isinstance(items, Spool):
             self._items.append(items)
             self._bytes += items.size
+            # More than are written where `max_items` has cut it, and then nothing comes after it.
+            self._end += items.size + len(items)
             return
         last = self._items[-1] if self._items else None
         if isinstance(last, list):
             last.extend(items)
         else:
             self._items.append([*items])
-        self._bytes += sum(map(len, items))
+        size = sum(map(len, items))
+        self._bytes += size
+        self._end += size + len(items)
 
     def add_seeds(self, added: Sequence[Request], *, done: bool = False) -> None:
         """Take seeds into the next batch; `done` when there are no more."""
@@ -148,6 +155,7 @@ class Commit:
     async def _step(self) -> None:
         steps, self._steps = self._steps, []
         items, self._items = self._items, []
+        sources, self._sources = self._sources, []
         bad, self._bad_lines = self._bad_lines, []
         started, self._started = self._started, {}
         awaited, self._awaited = self._awaited, []
@@ -168,7 +176,9 @@ class Commit:
                 await journal.sync()
         self.position = self._journal.position
         positions = {"items": self.position, "rejected": self._rejected.position}
-        batch = Batch(steps=steps, started=started, positions=positions, facts=facts, seeds_done=done)
+        batch = Batch(
+            steps=steps, started=started, positions=positions, sources=sources, facts=facts, seeds_done=done
+        )  # fmt: skip
         await self._store.commit(batch)
         self._durable = max((self._durable, *(added.token for step in steps for added in step.added)))
         for future in awaited:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -16,13 +17,14 @@ from typing import Any
 import msgspec
 
 from .errors import OutputError, UsageError
-from .lock import Lock
+from .lock import Lock, lives
 from .outputs.registry import STDOUT
 from .settings import near
 
 SCHEMA = 2
 RUNNING, FINISHED, FAILED, BROKE_RULE, INTERRUPTED = "running", "finished", "failed", "rule_broken", "interrupted"
 ENDED = frozenset({FINISHED, FAILED, BROKE_RULE})
+RUN_ID = re.compile(r"[0-9][0-9A-Za-z_-]{0,79}")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -57,6 +59,7 @@ class RunInfo(msgspec.Struct, kw_only=True):
     digests: dict[str, str] = {}
     starts: int = 1
     pid: int = 0
+    planned: bool = False  # its id was given: whoever did so deletes it, and `keep_runs` is not about it
     retried: bool = False  # its failures are being fetched again: only a command that names it goes on with it
     schema: int = SCHEMA
 
@@ -72,13 +75,15 @@ class RunFolder:
         self._lock = Lock(path)
 
     @classmethod
-    def make(cls, root: Path, spider: str, started: float) -> RunFolder:
-        """A new folder, named by the time and a few random letters; `current` points at it."""
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
+    def make(cls, root: Path, spider: str, started: float, run: str = "") -> RunFolder:
+        """A new folder, named by `run` or an id that is made now; `current` points at it.
+
+        One that was named may be there, and empty: its process died before it had said anything.
+        """
         new = not root.exists()
-        path = root / spider / f"{stamp}-{secrets.token_hex(2)}"
+        path = root / spider / (checked_id(run) if run else new_id(started))
         try:
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=bool(run))
             _point(path.parent / "current", path.name)
             for above in (path.parent, root, root.parent):
                 _force(above)
@@ -176,7 +181,7 @@ class RunFolder:
         except UsageError:
             pid = 0
         who = "this" if pid == os.getpid() else "another"
-        return f"run {self.run} is being crawled by {who} process" + (f" (pid {pid})" if _lives(pid) else "")
+        return f"run {self.run} is being crawled by {who} process" + (f" (pid {pid})" if lives(pid) else "")
 
     def write(self, info: RunInfo) -> None:
         """Replace run.json. Raises OutputError."""
@@ -234,7 +239,7 @@ class RunFolder:
         with suppress(OSError):
             if current.readlink().name == self.run:
                 current.unlink()
-        if keep:
+        if keep and not info.planned:
             self._prune(keep)
 
     def discard(self) -> None:
@@ -263,7 +268,7 @@ class RunFolder:
             return  # kept somewhere else by hand
         latest = _target(self.path.parent / "latest")
         others = (each for each in runs_of(self.path.parent) if each.run not in (self.run, latest))
-        ended = [each for each in others if each.ended() and not each.held()]
+        ended = [each for each in others if each.ended() and not each.read().planned and not each.held()]
         for old in ended[: max(0, len(ended) + 1 - keep)]:
             shutil.rmtree(old.path, ignore_errors=True)
 
@@ -282,6 +287,20 @@ class RunFolder:
             raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
 
 
+def new_id(started: float) -> str:
+    """The id of a run: the time (wall-clock seconds) and a few random letters, so that ids sort by time."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}-{secrets.token_hex(2)}"
+
+
+def checked_id(text: str) -> str:
+    """A run's id that was given from outside, which will be the name of a folder. Raises UsageError."""
+    if not RUN_ID.fullmatch(text):
+        raise UsageError(
+            f"{text!r} cannot be the id of a run: a digit, then letters, digits, '-' and '_', 80 at most"
+        )
+    return text
+
+
 def _force(folder: Path) -> None:
     """Force the names in a folder to the disk, so that they survive a loss of power."""
     if os.name != "posix":
@@ -297,19 +316,6 @@ def _force(folder: Path) -> None:
             raise
     finally:
         os.close(opened)
-
-
-def _lives(pid: int) -> bool:
-    """Whether there is such a process; one that took over a moment ago has not said so yet."""
-    if not pid or os.name != "posix":  # on Windows to ask is to kill
-        return bool(pid)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _info(data: bytes, run: str) -> RunInfo:

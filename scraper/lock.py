@@ -89,3 +89,16 @@ def _flock(path: Path, *, exclusive: bool, wait: bool = False) -> int | None:
         os.close(folder)
         return None
     return folder
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process; one that took over a moment ago has not said so yet."""
+    if not pid or os.name != "posix":  # on Windows to ask is to kill
+        return bool(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -13,7 +13,17 @@ from pathlib import Path
 import msgspec
 
 from .errors import UsageError
-from .folder import ENDED, FINISHED, INTERRUPTED, Place, RunFolder, RunInfo, find, runs_of
+from .folder import (
+    ENDED,
+    FINISHED,
+    INTERRUPTED,
+    Place,
+    RunFolder,
+    RunInfo,
+    checked_id,
+    find,
+    runs_of,
+)
 from .identity import Identity
 from .lock import alone
 from .outputs import Output
@@ -65,6 +75,8 @@ def _hindered(home: Path, folder: RunFolder, info: RunInfo, settings: Settings, 
         return "it kept no state"
     if info.retried:
         return "was being retried"
+    if info.planned:
+        return "is one of a job, whose server goes on with it"
     if settings.durability == "none":
         return "durability = none keeps no state"
     if now - _young_from(folder, info, settings.resume_within) >= settings.resume_within:
@@ -107,11 +119,38 @@ def named(root: Path, name: str, words: Words) -> tuple[RunFolder, RunInfo]:
     if folder.held():
         raise UsageError(folder.busy())
     if not folder.state.is_file():
-        raise UsageError(
-            f"run {info.run} cannot be continued: it kept no state (durability = none); start anew with "
-            f"{words.fresh}, or save its items with `scraper export {info.run} -o PATH`"
-        )
+        raise UsageError(_stateless(info, words))
     return folder, info
+
+
+def begun(root: Path, run: str) -> tuple[RunFolder, RunInfo] | None:
+    """The run of exactly this id, whatever its state; None when it has not begun. Raises UsageError."""
+    for record in root.glob(f"*/{checked_id(run)}/run.json"):
+        folder = RunFolder(record.parent)
+        return folder, folder.read()
+    return None
+
+
+def exactly(root: Path, run: str, identity: Identity, settings: Settings, now: float, words: Words) -> Choice:
+    """Continue the run of exactly this id, or begin it. Raises UsageError."""
+    if (found := begun(root, run)) is None:
+        return Choice()
+    folder, info = found
+    if folder.held():
+        raise UsageError(folder.busy())
+    if folder.state.is_file():
+        return going_on(folder, info, identity, settings, now, words)
+    check_spider(info, identity.spider)
+    if folder.items.is_file() and folder.items.stat().st_size:
+        raise UsageError(_stateless(info, words))
+    return Choice(folder, info, f"beginning run {run}, which had not come to its first page")
+
+
+def _stateless(info: RunInfo, words: Words) -> str:
+    return (
+        f"run {info.run} cannot be continued: it kept no state (durability = none); start anew with "
+        f"{words.fresh}, or save its items with `scraper export {info.run} -o PATH`"
+    )
 
 
 def going_on(
@@ -139,14 +178,15 @@ def begin(
     now: float,
     *,
     again: Callable[[], Choice],
+    run: str = "",
 ) -> RunFolder:
     """Make the folder of a new run, or open that of the chosen one again; it is held when this returns.
 
-    `again` is asked once more for a new run, when no other process can begin one. Raises UsageError when
-    another process was quicker.
+    `again` is asked once more for a new run, when no other process can begin one; `run` is the id that it gets.
+    Raises UsageError when another process was quicker.
     """
     if choice.folder is None:
-        return _made(root, identity, places, now, again)
+        return _made(root, identity, places, now, again, run)
     folder = choice.folder
     folder.take()
     try:
@@ -162,7 +202,7 @@ def begin(
 
 
 def _made(
-    root: Path, identity: Identity, places: Iterable[Place], now: float, again: Callable[[], Choice]
+    root: Path, identity: Identity, places: Iterable[Place], now: float, again: Callable[[], Choice], run: str
 ) -> RunFolder:
     new = not root.exists()
     home = root / identity.spider
@@ -173,12 +213,12 @@ def _made(
     with alone(home):
         if (other := again().folder) is not None:
             raise UsageError(f"run {other.run} has just been begun, and left, by another process: try again")
-        folder = RunFolder.make(root, identity.spider, now)
+        folder = RunFolder.make(root, identity.spider, now, run)
         folder.made_root = new
+        folder.take()
         try:
-            folder.take()
             info = identity.info(folder.run, now)
-            info.pid, info.outputs = os.getpid(), joined(info, places)
+            info.pid, info.outputs, info.planned = os.getpid(), joined(info, places), bool(run)
             folder.write(info)
         except BaseException:
             folder.discard()

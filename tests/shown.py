@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ COUNT = re.compile(r"\d+( \S+\.\w+)?")  # what `wc -l` says, which has to be tru
 SPAN = re.compile(r"# (?:s|min) ago")
 PACE = "0.01"  # seconds between the requests of a crawl that is waited for; one to be killed keeps its own
 # An example that waits is long enough: here `sleep` lasts until the crawl beside it has recorded more items.
+SHIM = """#!/bin/sh
+[ "$1" = serve ] && {{ shift; set -- serve --port {port} "$@"; }}
+exec "{python}" -m scraper "$@"
+"""
 PRELUDE = """
 count() { cat output/*/2*/items.jsonl 2>/dev/null | wc -l; }
 sleep() {
@@ -30,7 +35,7 @@ def told(block: str, folder: Path) -> str:
     programs = folder.parent / "bin"
     programs.mkdir(exist_ok=True)
     command = programs / "scraper"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m scraper "$@"\n', encoding="utf-8")
+    command.write_text(SHIM.format(python=sys.executable, port=_free_port()), encoding="utf-8")
     command.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPER_")}
     root = str(Path(__file__).parents[1])
@@ -57,6 +62,13 @@ def _hurried(block: str) -> str:
             line = f"SCRAPER_DELAY={PACE} " + line.replace("delay=0.05", f"delay={PACE}")
         lines.append(line)
     return "\n".join(lines)
+
+
+def _free_port() -> int:
+    """A port for a server: the usual one may be another's."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
 
 
 def missing(shown: str, said: str) -> list[str]:

@@ -25,10 +25,14 @@ REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
 ROWS = (
     ("__main__", "testing.tour"),
     ("cli", "testing"),
+    ("dashboard",),
+    ("jobs",),
     ("program",),
     ("run",),
     ("workers",),
-    ("logs", "discover", "followers"),
+    ("explain",),
+    ("story",),
+    ("logs", "discover", "followers", "changes", "live"),
     ("crawl",),
     ("errand", "seeds", "handover", "send", "reading", "resume"),
     ("judge", "page", "commit", "ticket", "identity"),
@@ -40,7 +44,7 @@ ROWS = (
     ("settings", "events", "domains", "blackbox", "spool", "crew"),
     ("url", "blame"),
     ("errors", "convert"),
-    ("reasons", "clock", "quarantine", "lock", "runner"),
+    ("reasons", "clock", "quarantine", "lock", "runner", "words"),
 )
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 
@@ -48,17 +52,25 @@ LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 HOMES = {
     "IPython": {"cli"},
     "aiofiles": {"outputs"},
-    "aiohttp": {"fetch", "run", "workers", "testing"},
+    "aiohttp": {"fetch", "run", "workers", "testing", "jobs", "dashboard"},
     "backports": {"fetch"},
     "brotli": {"fetch"},
     "click": {"cli"},
+    "cronsim": {"jobs"},
+    "jinja2": {"dashboard"},
+    "prometheus_client": {"dashboard"},
     "publicsuffixlist": {"domains"},
     "selectolax": {"parse", "cli", "testing"},
     "url": {"url", "frontier", "fetch", "parse", "testing"},
     "uvloop": {"runner", "testing"},
 }
 PUBLIC = {*scraper.__all__, "__version__"}
-OPTIONAL = {"IPython", "attr", "attrs", "backports", "brotli", "compression", "pydantic", "uvloop"}
+OPTIONAL = {
+    "IPython", "attr", "attrs", "backports", "brotli", "compression", "cronsim", "jinja2", "prometheus_client",
+    "pydantic", "uvloop",
+}  # fmt: skip
+# Rooms that nothing loads but what an extra is for: there its libraries are imported as any other.
+EXTRAS = {"dashboard": "server"}
 
 # Files that may be longer than 400 lines, and why.
 LONGER: dict[str, int] = {}
@@ -141,7 +153,8 @@ def test_a_library_is_used_in_its_own_room_and_an_optional_one_only_when_needed(
     tree = tree_of(path)
     for name in libraries(tree, inside=True):
         assert room(path) in HOMES.get(name, {room(path)}), f"{name} belongs to {sorted(HOMES[name])}"
-    assert OPTIONAL.isdisjoint(libraries(tree, inside=False))
+    if room(path) not in EXTRAS:
+        assert OPTIONAL.isdisjoint(libraries(tree, inside=False))
 
 
 @every_file
@@ -173,12 +186,36 @@ def test_only_commands_and_test_servers_print(path: Path) -> None:
 
 def test_every_library_that_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[\[<>=;, ]", line)[0].replace("-", "_").lower() for line in project["dependencies"]}
+    declared = names_of(project["dependencies"])
     declared |= {"url"} if "url_py" in declared else set()
     declared |= {"yarl", "multidict"}  # part of aiohttp's own interface
-    used = {name for path in FILES for name in libraries(tree_of(path), inside=False)}
-    outside = used - sys.stdlib_module_names - {"scraper", "__future__"}
-    assert {name.lower() for name in outside} <= declared
+    for path in FILES:
+        extra = EXTRAS.get(room(path), "")
+        more = names_of(project["optional-dependencies"][extra]) if extra else set()
+        used = set(libraries(tree_of(path), inside=False)) - sys.stdlib_module_names - {"scraper", "__future__"}
+        assert {name.lower() for name in used} <= declared | more, path
+
+
+def names_of(lines: list[str]) -> set[str]:
+    """The libraries of some requirements, as they are imported."""
+    return {re.split(r"[\[<>=;, ]", line)[0].replace("-", "_").lower() for line in lines}
+
+
+def test_a_room_of_an_extra_is_loaded_only_by_the_command_that_needs_it() -> None:
+    for path in FILES:
+        if room(path) in EXTRAS:
+            continue
+        for node in _at_import(tree_of(path)):
+            assert target(node) not in EXTRAS, f"{path.name} loads {node}"
+
+
+def _at_import(tree: ast.AST) -> Iterator[str]:
+    """The project's modules that are imported below `scraper` when a file is, as dotted names."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+        elif not _later(node):
+            yield from _at_import(node)
 
 
 def test_every_dependency_is_used() -> None:

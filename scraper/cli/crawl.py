@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ import msgspec
 
 from .. import url as urls
 from ..errors import UsageError
-from ..folder import Place, RunFolder, RunInfo
+from ..folder import ENDED, FINISHED, Place, RunFolder, RunInfo
 from ..identity import Identity, kept_settings, not_kept
 from ..outputs.registry import STDOUT, check_writable, expand, open_output
-from ..resume import Choice, Words, check_spider, going_on, joined, named, which
+from ..resume import Choice, Words, begun, check_spider, exactly, going_on, joined, named, which
 from ..settings import Settings, from_pairs
 from ..spider import REQUIRED, Spider
 from ..spider import arguments as declared
+from ..words import count
 from . import options
-from .project import made, output_folder, run_word, settings_of, spider_class
-from .words import count
+from .project import output_folder, run_word, settings_of, spider_class
 
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
@@ -44,12 +44,17 @@ class Order(msgspec.Struct, frozen=True):
     quiet: bool = False
     log_level: str | None = None
     help: bool = False
+    run: str = ""  # begin the run of this id, or go on with it
+    order: str = ""  # a file with more, "-" is standard input
+    places: Sequence[Place] = ()  # further outputs, and what they are to do
+    given: Mapping[str, Any] = {}  # further arguments, as values
+    chosen: Mapping[str, Any] = {}  # further settings, as values; stronger than the environment's
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A crawl that may begin: all of it has been checked, nothing has been written.
 
-    `choice` is the run to continue, if there is one; `again` makes the choice anew.
+    `choice` is the run to continue, if there is one; `again` makes the choice anew. `run` is the id of a new one.
     """
 
     spider: Spider
@@ -61,6 +66,7 @@ class Plan(msgspec.Struct, frozen=True):
     again: Callable[[], Choice]
     places: Sequence[Place] = ()
     quiet: bool = False
+    run: str = ""
 
 
 @click.command(name="crawl", add_help_option=False)
@@ -80,12 +86,20 @@ class Plan(msgspec.Struct, frozen=True):
 @options.folder
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing unless something is wrong.")
 @click.option("--log-level", type=LEVELS, help="Least level that is logged.")
+@click.option("--run", default="", hidden=True, metavar="ID", help="Begin the run of this id, or go on with it.")
+@click.option("--order", default="", hidden=True, metavar="FILE", help="More words, as JSON; '-': standard input.")
 @click.option("-h", "--help", is_flag=True, help="Show this, and the arguments of SPIDER when it is given.")
 def command(**given: Any) -> int:
     """Run a spider: a NAME from this project, or a FILE.py (FILE.py:NAME when it holds several)."""
     order = Order(**given)
     if order.help:
         return _help(order.word)
+    if order.order:
+        from .order import completed
+
+        order = completed(order)
+    if order.run and (code := _over(order)) is not None:
+        return code
     plan = prepared(order)
     from .running import execute
 
@@ -94,37 +108,52 @@ def command(**given: Any) -> int:
 
 def prepared(order: Order) -> Plan:
     """Check everything that can be wrong. Raises UsageError; nothing is written."""
-    if order.fresh and order.resume:
-        raise UsageError("--fresh starts anew and --resume goes on: give one of them")
+    if (order.fresh, order.resume is not None, order.run != "").count(True) > 1:
+        raise UsageError("--fresh starts anew, --resume goes on, --run does either: give one of them")
     root = output_folder(order.root)
     words = Words(resume=lambda folder: _resume_command(order, folder))
     goal = named(root, order.resume, words) if order.resume else None
     kind = spider_class(_word(order.word, goal[1] if goal else None))
     if goal is not None:
         check_spider(goal[1], kind.name)
-    spider = _made(kind, order.arguments, goal[1] if goal else None)
-    own = kept_settings(goal[1], kind) if goal and order.own else {}
+    spider = _made(kind, order, goal[1] if goal else None)
+    own = kept_settings(goal[1], kind) if goal and order.own else order.chosen
     chosen = [f"processes={order.processes}"] if order.processes is not None else []
     settings = settings_of(kind, [*order.pairs, *chosen], log_level=order.log_level, own=own)
     _check_start(spider)
-    check_outputs(order.outputs, spider.name, append=order.append)
+    places = [*(Place(path, order.append) for path in order.outputs), *order.places]
+    check_outputs(
+        [place.path for place in places], spider.name, append=False, adding=[p.path for p in places if p.append]
+    )  # fmt: skip
     _check_root(root, spider.name)
     identity = Identity.of(spider, settings)
 
     def choose() -> Choice:
         if goal is not None:
             return going_on(*goal, identity, settings, time.time(), words)
+        if order.run:
+            return exactly(root, order.run, identity, settings, time.time(), words)
         if order.fresh:
             return Choice()
         return which(root / spider.name, identity, settings, time.time(), words)
 
     choice = choose()
-    places = [Place(path, order.append) for path in order.outputs]
+    typed = [place.path for place in places]
     if choice.info is not None:
         places = joined(choice.info, places)
         for place in places:
             check_writable(place.path)
-    return Plan(spider, settings, root, order.outputs, identity, choice, choose, places, order.quiet)
+    return Plan(spider, settings, root, typed, identity, choice, choose, places, order.quiet, order.run)
+
+
+def _over(order: Order) -> int | None:
+    """The exit code of the run that is asked for, when it has ended already; nothing is done then."""
+    found = begun(output_folder(order.root), order.run)
+    if found is None or found[1].state not in ENDED:
+        return None
+    state, code = found[1].state, found[1].exit_code
+    click.echo(f"run {order.run} has ended already ({state.replace('_', ' ')}): nothing is left to do", err=True)
+    return 0 if state == FINISHED else 1 if code is None else code
 
 
 def _word(word: str, info: RunInfo | None) -> str:
@@ -138,17 +167,17 @@ def _word(word: str, info: RunInfo | None) -> str:
     return f"{info.source}:{info.spider}"
 
 
-def _made(kind: type[Spider], pairs: Sequence[str], info: RunInfo | None) -> Spider:
+def _made(kind: type[Spider], order: Order, info: RunInfo | None) -> Spider:
     """The spider with the arguments given, and those of the run that goes on for the others. Raises UsageError."""
+    given = dict(order.given) | dict(from_pairs(order.arguments, "-a")[1])
     if info is None:
-        return made(kind, pairs)
-    given = from_pairs(pairs, "-a")[1]
+        return kind(**given)
     known = declared(kind)
     missing = [name for name in not_kept(info) if name not in given and name in known]
     if missing:
         asked = " ".join(f"-a {name}=..." for name in missing)
         raise UsageError(f"run {info.run} did not keep what is secret: give {asked} again")
-    return kind(**{name: value for name, value in info.arguments.items() if name in known} | dict(given))
+    return kind(**{name: value for name, value in info.arguments.items() if name in known} | given)
 
 
 def _resume_command(order: Order, folder: RunFolder) -> str:
@@ -170,12 +199,15 @@ def _check_start(spider: Spider) -> None:
         raise UsageError(f"spider {spider.name!r} has neither start_urls nor start(): nothing to begin with")
 
 
-def check_outputs(paths: Iterable[str], spider: str, *, append: bool) -> None:
-    """Refuse outputs that cannot be written, and two with one path. Raises UsageError."""
+def check_outputs(paths: Iterable[str], spider: str, *, append: bool, adding: Collection[str] = ()) -> None:
+    """Refuse outputs that cannot be written, and two with one path; `adding` are those that add to what is there.
+
+    Raises UsageError.
+    """
     seen: dict[str, str] = {}
     for path in paths:
         variables = {"date": "2000-01-01", "run": "20000101-000000-0000", "spider": spider}
-        open_output(path, append=append, variables=variables)
+        open_output(path, append=append or path in adding, variables=variables)
         where = expand(path, variables)
         check_writable(where)
         real = where if where == STDOUT else os.path.realpath(where)

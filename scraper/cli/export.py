@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ..errors import OutputError, StoreError, UsageError
+from ..explain import check_state
 from ..folder import RUNNING, RunFolder, find
 from ..frontier.entries import Selection
 from ..frontier.ledger import Ledger
@@ -18,12 +19,11 @@ from ..outputs.journal import Journal
 from ..outputs.registry import STDOUT, VARIABLE, expand, open_output
 from ..resume import variables
 from ..settings import resolve
+from ..words import count
 from . import options
 from .crawl import check_outputs
-from .explain import check_state
 from .project import layers, output_folder
 from .requests import COLUMNS, Rows
-from .words import count
 
 CHUNK = 1 << 20  # bytes read at once
 ENDLESS = 1 << 62  # a position behind all rows, however many

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,8 +13,9 @@ import click
 
 from ..errors import ScraperError, UsageError
 
+Table = Mapping[str, tuple[str, str]]
 # name -> (file, what it does); nothing is imported to show the table
-COMMANDS = {
+COMMANDS: Table = {
     "crawl": ("crawl", "Run a spider."),
     "list": ("list", "The spiders of this project."),
     "new": ("new", "Write a new project or spider."),
@@ -25,7 +26,10 @@ COMMANDS = {
     "runs": ("runs", "Earlier runs, and how each of them ended."),
     "explain": ("explain", "What became of a URL, and why."),
     "retry": ("retry", "Fetch again what failed in an earlier run."),
+    "diff": ("diff", "What has changed from one run to another: items added, changed, removed."),
     "export": ("export", "Write the items or the requests of an earlier run in any format."),
+    "jobs": ("jobs", "Scheduled runs of spiders: declare, run, stop, look at them."),
+    "serve": ("serve", "Run the jobs of this project, with a dashboard."),
     "version": ("version", "The versions of scraper, Python and the libraries."),
 }
 INTERRUPTED = 130
@@ -33,18 +37,26 @@ USAGE = 2
 
 
 class Lazy(click.Group):
-    """A group whose commands live in files that are imported when they are used."""
+    """A group whose commands live in files that are imported when they are used.
+
+    A file of `package` has its command as `command`, or as the name behind a colon.
+    """
+
+    def __init__(self, *args: Any, table: Table = COMMANDS, package: str | None = __package__, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.table = table
+        self._package = package
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the table's order."""
-        return [*COMMANDS]
+        return [*self.table]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        module = importlib.import_module(f".{COMMANDS[cmd_name][0]}", __package__)
-        found: click.Command = module.command
+        file, _, name = self.table[cmd_name][0].partition(":")
+        found: click.Command = getattr(importlib.import_module(f".{file}", self._package), name or "command")
         return found
 
     def resolve_command(
@@ -52,16 +64,16 @@ class Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first word names; a misspelt one gets a suggestion."""
         word = args[0]
-        if word not in COMMANDS and not word.startswith("-"):
-            close = get_close_matches(word, COMMANDS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(COMMANDS)}"
+        if word not in self.table and not word.startswith("-"):
+            close = get_close_matches(word, self.table, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(self.table)}"
             raise UsageError(f"no command {word!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, without importing any command."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, what) for name, (_, what) in COMMANDS.items()])
+            formatter.write_dl([(name, what) for name, (_, what) in self.table.items()])
 
 
 def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:

@@ -8,9 +8,9 @@ from collections import Counter
 import click
 
 from ..discover import FOLDER, listed, unreadable
+from ..words import cut
 from .project import project, shown
 from .terminal import columns
-from .words import cut
 
 
 @click.command(name="list")

@@ -23,10 +23,10 @@ from ..settings import Settings, from_pairs
 from ..spider import Spider
 from ..stats import Stats
 from ..url import printable
+from ..words import count
 from . import options
 from .project import made, settings_of, spider_class
 from .single import Single, refuse_status, typed, why
-from .words import count
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..words import clock, count
 from .terminal import Terminal
-from .words import clock, count
 
 if TYPE_CHECKING:
     from ..crawl import Crawl

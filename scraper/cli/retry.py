@@ -9,16 +9,16 @@ import click
 from msgspec.structs import replace
 
 from ..errors import ScraperError, UsageError
+from ..explain import check_state
 from ..folder import ENDED, INTERRUPTED, RunFolder, RunInfo, find
 from ..frontier.entries import Selection
 from ..frontier.ledger import Ledger
 from ..frontier.revival import put_back
 from ..reasons import Reason
+from ..words import count
 from . import options
 from .crawl import LEVELS, Order, Plan, prepared
-from .explain import check_state
 from .project import output_folder, run_word
-from .words import count
 
 LIMITS = ("max_pages", "max_pages_per_host", "max_items", "max_depth", "max_seconds", "max_run_bytes")
 PACE = ("delay", "per_host", "concurrency")

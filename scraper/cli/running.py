@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..crawl import Crawl
+from ..live import Live
 from ..outputs.registry import STDOUT
 from ..resume import begin, opened
 from ..run import Report, Run
@@ -50,7 +51,9 @@ def execute(plan: Plan) -> int:
 
 def _begun(plan: Plan) -> Run:
     """The run with its folder, a new one or the one that goes on, held from here to the end of `Run.execute`."""
-    folder = begin(plan.root, plan.identity, plan.choice, plan.places, time.time(), again=plan.again)
+    folder = begin(
+        plan.root, plan.identity, plan.choice, plan.places, time.time(), again=plan.again, run=plan.run
+    )  # fmt: skip
     with ExitStack() as undo:
         undo.callback(folder.discard)
         outputs = [
@@ -66,16 +69,18 @@ async def _crawl(run: Run, terminal: Terminal, *, quiet: bool) -> Report:
     interrupts = Interrupts(terminal, run)
     interrupts.listen(asyncio.get_running_loop())
     run.started.append(interrupts.attach)
-    progress = Progress(terminal)
-    run.started.append(progress.attach)
-    ticking = None if quiet else asyncio.create_task(progress.run())
+    listening: list[Progress | Live] = [] if run.folder is None else [Live(run.folder.path)]
+    if not quiet:
+        listening.append(Progress(terminal))
+    run.started.extend(each.attach for each in listening)
+    tasks = [asyncio.create_task(each.run()) for each in listening]
     try:
         return await run.execute()
     finally:
-        if ticking is not None:
-            ticking.cancel()
+        for task in tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await ticking
+                await task
 
 
 class Interrupts:

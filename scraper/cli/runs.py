@@ -17,13 +17,12 @@ from ..frontier.entries import ENDS, QUEUED, WAITING, Count
 from ..logs import clean
 from ..reasons import Reason
 from ..resume import resumable
+from ..story import DIED, at, named, resting, said, standing
+from ..words import count, duration
 from . import options
 from .project import output_folder, run_word, shown
-from .story import at, named, resting, said
 from .terminal import columns
-from .words import count, duration
 
-DIED = "died"  # its process has ended without saying so
 MOST = 8  # reasons of a state, hosts
 LABEL = 11  # columns
 
@@ -48,17 +47,12 @@ def command(run: str, root: str | None) -> int:
     return 0
 
 
-def state(folder: RunFolder, info: RunInfo) -> str:
-    """How a run stands; one that says it runs, and whose process is gone, has died."""
-    return DIED if info.state == RUNNING and not folder.held() else info.state
-
-
 def _row(folder: RunFolder) -> tuple[str, ...]:
     try:
         info = folder.read()
     except UsageError:
         return folder.run, folder.path.parent.name, "unreadable", "", "", "", "", ""
-    now = state(folder, info)
+    now = standing(folder, info)
     ended = info.ended or (time.time() if now == RUNNING else 0.0)
     shown_state = f"{now}, resumable" if resumable(folder, info) else now
     started = time.strftime("%m-%d %H:%M", time.localtime(info.started))
@@ -71,7 +65,7 @@ def _one(folder: RunFolder) -> int:
     from .summary import Told, summary
 
     info = folder.read()
-    now = state(folder, info)
+    now = standing(folder, info)
     click.echo(f"run        {info.run}")
     click.echo(f"folder     {shown(folder.path)}")
     click.echo(f"source     {shown(Path(info.source))}")

@@ -13,10 +13,10 @@ import msgspec
 from ..errors import UsageError
 from ..settings import NAMES, Layer, Settings, describe, near, resolve
 from ..url import printable
+from ..words import cut
 from . import options
 from .project import layers, spider_class
 from .terminal import columns
-from .words import cut
 
 NAME, VALUE, UNIT = 18, 14, 9  # columns
 HIDDEN = frozenset({"auth", "headers", "hosts"})

@@ -15,8 +15,8 @@ from ..logs import clean
 from ..outputs.registry import STDOUT
 from ..stats import Cause
 from ..url import printable
+from ..words import count, cut, duration, middle, size
 from .project import run_word, shown
-from .words import count, cut, duration, middle, size
 
 MOST = 10  # groups of errors, hosts
 TABLE = 76  # columns that the table of hosts needs

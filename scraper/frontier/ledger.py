@@ -7,6 +7,7 @@ facts. Nothing here holds a read transaction between two chunks, so a slow reade
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from .entries import NOT_SENT, QUEUED, WAITING, Attempt, Count, Entry, Rest, Sel
 from .robots import Robots
 
 CHUNK = 1_000  # rows read at once
+SPAN = 10_000  # tokens looked at between two glances at the time
 ROW = """
 SELECT r.id, r.url, r.parent, r.via, r.at, r.data, a.end, a.reason, a.detail, a.status, a.at, a.tries, a.took,
   a.wire, a.size, a.items, a.cut, a.target, a.place, q.lane, q.due, q.tries, q.started, q.kills, p.url, v.url, t.url
@@ -37,6 +39,14 @@ class _Data(msgspec.Struct):
     seed: bool = False
     session: str = ""
     scope: str = ""
+
+
+class _Kept(msgspec.Struct):
+    """Of the counts that a crawl hands over to its next process."""
+
+    done: int
+    reasons: list[tuple[str, str, int]]
+    counts: list[int]
 
 
 _data = msgspec.json.Decoder(_Data)
@@ -89,6 +99,37 @@ class Ledger:
             yield [self._deep(*row) for row in rows]
             key = rows[-1][0]
 
+    def page(self, wanted: Selection, after: int, most: int, patience: float) -> tuple[list[Entry], int | None]:
+        """Some requests of a selection behind the token `after`, in order, and the token to go on behind.
+
+        None when there are no more. Looks no longer than about `patience` seconds; links that were too deep have
+        no tokens and are left out.
+        """
+        where, values = wanted.where(self.now)
+        query = f"{ROW} WHERE r.id > ? AND r.id <= ? AND {where} ORDER BY r.id LIMIT ?"
+        with self._reading():
+            last = self._one("SELECT coalesce(max(id), 0) FROM request")
+        found: list[Entry] = []
+        end = time.monotonic() + patience
+        while after < last and len(found) < most:
+            upto = after + SPAN
+            rows = self._all(query, after, upto, *values, most - len(found))
+            found += [self._entry(row) for row in rows]
+            after = found[-1].token if len(found) == most else upto
+            if time.monotonic() > end:
+                break
+        return found, after if after < last else None
+
+    def durable(self) -> dict[str, int]:
+        """Pages, items, failed pages and bytes as the last commit counted them; {} before the first. O(1)."""
+        rows = self._all("SELECT data FROM fact WHERE kind = 'crawl' AND key = 'stats'")
+        if not rows:
+            return {}
+        with self._reading():
+            kept = msgspec.msgpack.decode(rows[0][0], type=_Kept)
+        failed = sum(number for end, _, number in kept.reasons if end == "failed")
+        return {"pages": kept.done, "items": kept.counts[0], "failed": failed, "bytes": kept.counts[-1]}
+
     def left(self) -> int:
         """How many requests are still to be answered."""
         with self._reading():
@@ -118,6 +159,19 @@ class Ledger:
         """Whether anything of a host (its netloc) was accepted. O(hosts)."""
         with self._reading():
             return bool(self._one("SELECT count(*) FROM host WHERE name = ?", host))
+
+    def hosts_with(self, statuses: Sequence[int]) -> dict[str, dict[int, int]]:
+        """How many answers of each host have each of these statuses. O(answers)."""
+        rows = self._all(
+            "SELECT h.name, a.status, count(*) FROM answer a JOIN request r ON r.id = a.id"
+            f" JOIN host h ON h.id = r.host WHERE a.status IN ({', '.join('?' * len(statuses))})"
+            " GROUP BY h.name, a.status",
+            *statuses,
+        )
+        found: dict[str, dict[int, int]] = {}
+        for host, status, number in rows:
+            found.setdefault(host, {})[status] = number
+        return found
 
     def labels(self) -> list[str]:
         """The scope labels that seeds, and what they were redirected to, gave to what they lead to. O(requests)."""

@@ -40,6 +40,7 @@ STARTED = (
 )
 HOSTS = Shape("INSERT INTO host VALUES %s", "(?, ?)")
 FACTS = Shape("INSERT OR REPLACE INTO fact VALUES %s", "(?, ?, ?)")
+SOURCES = Shape("INSERT INTO source (start, id) VALUES %s", "(?, ?)")
 POSITIONS = Shape("INSERT OR REPLACE INTO position VALUES %s", "(?, ?)")
 KEPT_OUT = frozenset({"too_deep"})  # kinds of facts that are for the ledger only
 
@@ -208,6 +209,7 @@ class Records:
             for key, data in table.items()
         ]
         FACTS.run(base, facts)
+        SOURCES.run(base, batch.sources)
         POSITIONS.run(base, list(batch.positions.items()))
         if batch.seeds_done:
             base.execute("INSERT OR REPLACE INTO meta VALUES ('seeds_done', 1)")

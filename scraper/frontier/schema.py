@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import StoreError
 
-VERSION = 2
+VERSION = 3
 CANONICAL = 1  # of the form of URLs that fingerprints are made of
 APPLICATION = 0x73637270  # "scrp", so that `file` and we know the file for what it is
 
@@ -44,6 +44,8 @@ CREATE TABLE attempt (id INTEGER NOT NULL, at REAL NOT NULL, reason TEXT NOT NUL
   status INTEGER NOT NULL);
 CREATE TABLE fact (kind TEXT, key TEXT, data BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 CREATE TABLE position (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+-- from which byte of the journal of items on they are those of a request
+CREATE TABLE source (start INTEGER PRIMARY KEY, id INTEGER NOT NULL);
 """
 PATIENCE = 5.0  # seconds to wait for a lock
 # Version reached -> what brings the one before it there.
@@ -53,6 +55,7 @@ ALTER TABLE queue ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 DROP INDEX queue_order;
 CREATE INDEX queue_order ON queue (lane, rank) WHERE held = 0;
 """,
+    3: "CREATE TABLE source (start INTEGER PRIMARY KEY, id INTEGER NOT NULL);",
 }
 
 

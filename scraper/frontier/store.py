@@ -50,12 +50,14 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """One durable step: what was accepted, in that one order, and what else became true with it.
 
     The order matters where a request leads to itself (a cookie wall, a retry answered within the batch): its
-    second pending life begins where its first one ends.
+    second pending life begins where its first one ends. `sources` are (byte of the journal of items, token): from
+    there on they are those of that request.
     """
 
     steps: Sequence[Step] = ()
     started: Mapping[int, bool] = {}  # token of an unsafe request -> about to be sent, or not sent after all
     positions: Mapping[str, int] = {}  # journal segment -> bytes
+    sources: Sequence[tuple[int, int]] = ()
     facts: Facts = {}  # those that changed
     seeds_done: bool = False
 

@@ -10,9 +10,10 @@ import pytest
 
 from scraper.cli import main
 from scraper.cli.group import COMMANDS
+from scraper.cli.jobs import COMMANDS as JOBS
 from tests.cli.command import environment
 
-HEAVY = ("aiohttp", "selectolax", "rich", "publicsuffixlist", "IPython", "uvloop")
+HEAVY = ("aiohttp", "jinja2", "prometheus_client", "selectolax", "rich", "publicsuffixlist", "IPython", "uvloop")
 LOADED = """
 import sys
 from scraper.cli import main
@@ -22,18 +23,40 @@ sys.exit(f"imported {{heavy}}" if heavy else code)
 """
 
 
-@pytest.mark.parametrize("word", ["--help", "--version", "list", "settings", "version"])
-def test_what_only_tells_imports_nothing_heavy(word: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", LOADED.format(heavy=HEAVY), word]
+@pytest.mark.parametrize("words", ["--help", "--version", "list", "settings", "version", "jobs --help"])
+def test_what_only_tells_imports_nothing_heavy(words: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOADED.format(heavy=HEAVY), *words.split()]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout or word == "list"
+    assert done.stdout or words == "list"
+
+
+@pytest.mark.parametrize("words", [["jobs"], ["jobs", "run", "--help"]])
+def test_a_command_of_jobs_does_not_load_what_only_a_server_needs(words: list[str], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        LOADED.format(heavy=("aiohttp", "jinja2", "prometheus_client", "IPython")),
+        *words,
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_command_of_the_table_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     for name in COMMANDS:
         assert main([name, "--help"]) == 0
         assert f"scraper {name}" in capsys.readouterr().out
+
+
+def test_every_command_of_jobs_shows_its_help_and_a_misspelt_one_gets_a_suggestion(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in JOBS:
+        assert main(["jobs", name, "--help"]) == 0
+        assert f"scraper jobs {name}" in capsys.readouterr().out
+    assert main(["jobs", "aply"]) == 2
+    assert capsys.readouterr().err == "error: no command 'aply'; did you mean 'apply'?\n"
 
 
 def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:

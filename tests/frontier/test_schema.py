@@ -244,6 +244,7 @@ def test_an_older_file_is_brought_up_to_date_step_by_step(path: Path, monkeypatc
 
 
 FIRST = """
+DROP TABLE source;
 DROP INDEX queue_order;
 ALTER TABLE queue DROP COLUMN held;
 CREATE INDEX queue_order ON queue (lane, rank);

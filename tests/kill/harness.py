@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -219,6 +220,7 @@ class Ordeal:
         for each in doubtful:
             items -= truth.posts[each]
         found += self.item_faults(items)
+        found += self.source_faults()
         lines = (self.runs()[-1] / "rejected.jsonl").read_bytes().count(b"\n")
         found += [f"rejected.jsonl: {lines} lines, not {truth.rejected}"] if lines != truth.rejected else []
         return found
@@ -242,7 +244,23 @@ class Ordeal:
             found += [f"{own.total()} items, not {max_items}"] if own.total() != max_items else []
         else:
             found += differences("items.jsonl", own, self._owed(ledger))
-        return found + self.item_faults(own)
+        return found + self.source_faults() + self.item_faults(own)
+
+    def source_faults(self) -> list[str]:
+        """Items in the journal of which the state says that another page gave them."""
+        folder = self.runs()[-1]
+        if not (folder / "state.sqlite").exists():
+            return []
+        with closing(sqlite3.connect(f"file:{folder / 'state.sqlite'}?mode=ro", uri=True)) as db:
+            rows = db.execute("SELECT start, url FROM source JOIN request USING (id) ORDER BY start").fetchall()
+        starts, at, found = [start for start, _ in rows], 0, []
+        for line in (folder / "items.jsonl").read_bytes().splitlines(keepends=True):
+            number = bisect_right(starts, at) - 1
+            said = place(rows[number][1]) if number >= 0 else "nobody"
+            if said != (page := json.loads(line)["page"]):
+                found.append(f"an item of {page}, at {at}, is said to be of {said}")
+            at += len(line)
+        return found[:SHOWN]
 
     def _owed(self, ledger: Ledger) -> Items:
         """The items of the pages that the ledger has answers of."""

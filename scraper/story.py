@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from ..folder import ENDED, RUNNING
-from ..frontier.entries import QUEUED, WAITING, Attempt, Entry, Rest, Story
-from ..logs import clean
-from ..reasons import Reason
-from ..url import printable
+from .folder import ENDED, RUNNING, RunFolder, RunInfo
+from .frontier.entries import QUEUED, WAITING, Attempt, Entry, Rest, Story
+from .logs import clean
+from .reasons import Reason
+from .url import printable
 from .words import count, duration, size
 
+DIED = "died"  # the process of a run has ended without saying so
 SHOWN = 8  # pages of a chain, from its near end; of a longer one also the last two
 MEANING = {
     Reason.ROBOTS: "robots.txt forbids it",
@@ -24,6 +25,11 @@ MEANING = {
     Reason.UNKNOWN: "nobody knows whether it arrived",
     Reason.POISON: "too many processes died while they worked on it",
 }
+
+
+def standing(folder: RunFolder, info: RunInfo) -> str:
+    """How a run stands; one that says it runs, and whose process is gone, has died."""
+    return DIED if info.state == RUNNING and not folder.held() else info.state
 
 
 def at(second: float, now: float) -> str:

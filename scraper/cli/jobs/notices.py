@@ -1,0 +1,110 @@
+"""`scraper jobs alerts`, `test-alert` and `audit`: what was told, and who did what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+import click
+
+from ...jobs.desk import Desk
+from ...jobs.record import Alert, Delivery
+from ...logs import clean
+from .. import options
+from ..table import table
+from .moments import at, zone_of
+from .place import as_json, done, opened, print_json, who
+
+MOST = 200  # messages that are looked at for what became of an alert
+limited = click.option(
+    "--limit", default=20, type=click.IntRange(1, 500), show_default=True, help="How many, the newest."
+)
+
+
+@click.command(name="alerts")
+@click.argument("job", default="")
+@click.option("--open", "only_open", is_flag=True, help="Only those that have not recovered.")
+@limited
+@as_json
+@options.folder
+def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | None) -> int:
+    """Alerts of all jobs or of JOB, newest last: what was wrong, and whether it is told and has recovered."""
+    with opened(root) as desk:
+        found = done(desk.open_alerts(job))[-limit:] if only_open else done(desk.alerts(None, limit, job))[::-1]
+        if as_json:
+            print_json(found)
+            return 0
+        if not found:
+            click.echo("no alerts", err=True)
+            return 0
+        zones, sent = _zones(desk), done(desk.deliveries(None, MOST))
+        rows = [
+            (str(each.id), each.job, each.rule.replace("_", " "), at(each.at, _of(zones, each.job)),
+             _ended(each, _of(zones, each.job)), _told(each, sent), clean(each.text))
+            for each in found
+        ]  # fmt: skip
+    for text in table(("id", "job", "rule", "since", "until", "told", "what"), rows, ("id",)):
+        click.echo(text)
+    return 0
+
+
+def _ended(alert: Alert, zone: ZoneInfo) -> str:
+    return at(alert.ended, zone) if alert.ended else "now"
+
+
+def _told(alert: Alert, sent: list[Delivery]) -> str:
+    """What became of the messages that tell of it."""
+    own = [each for each in sent if alert.id in each.alerts and not each.recovered]
+    if any(each.given_up for each in own):
+        return "failed"
+    if any(not each.sent for each in own):
+        return "waits"
+    return "yes" if alert.told else "no"
+
+
+@click.command(name="test-alert")
+@click.argument("channel")
+@options.folder
+def test_alert(channel: str, root: str | None) -> int:
+    """Tell CHANNEL of jobs.toml that it is tested. Exit code 1 when it cannot be told, and why."""
+    from ...jobs.channels import send_test
+
+    with opened(root, change=True) as desk:
+        done(send_test(desk.store.server(), channel, project=desk.project))
+        done(desk.acted(who(), "test alert", channel))
+    click.echo(f"told {channel}")
+    return 0
+
+
+@click.command(name="audit")
+@click.argument("job", default="")
+@limited
+@click.option("--before", type=click.IntRange(1), metavar="ID", help="Only those before this one.")
+@as_json
+@options.folder
+def audit(job: str, limit: int, before: int | None, as_json: bool, root: str | None) -> int:
+    """Who did what, to all jobs or to JOB, newest last; for one job in its zone, else in UTC."""
+    with opened(root) as desk:
+        found = done(desk.acts(before, limit, job))[::-1]
+        if as_json:
+            print_json(found)
+            return 0
+        if not found:
+            click.echo("nothing was done", err=True)
+            return 0
+        zone = _of(_zones(desk), job)
+    rows = [
+        (str(act.id), at(act.at, zone), clean(act.who), act.what, act.job, str(act.run or ""), clean(act.detail))
+        for act in found
+    ]
+    for text in table(("id", "when", "who", "did", "job", "run", "what"), rows, ("id", "run")):
+        click.echo(text)
+    return 0
+
+
+def _zones(desk: Desk) -> dict[str, ZoneInfo]:
+    return {kept.job.name: zone_of(kept.job) for kept in desk.store.jobs()}
+
+
+def _of(zones: Mapping[str, ZoneInfo], job: str) -> ZoneInfo:
+    return zones.get(job) or zone_of(None)

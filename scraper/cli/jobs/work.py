@@ -1,0 +1,124 @@
+"""`scraper jobs run`, `cancel` and `kill`: runs by hand, and the end of runs."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ...errors import UsageError
+from ...jobs.desk import Desk
+from ...jobs.record import OPEN, JobRun, State
+from ...settings import from_pairs
+from ...words import count
+from .. import options
+from .moments import state_of, took, why
+from .place import as_json, done, idle, opened, print_json, say_idle, who
+
+INTERRUPTED = 130
+TICK = 0.5  # seconds between two looks at a run that somebody waits for: another process writes how it stands
+CODES = {State.FINISHED: 0, State.RULE_BROKEN: 3, State.CANCELLED: INTERRUPTED}
+
+
+def told(run: JobRun) -> str:
+    """A run and how it ended, in a line."""
+    numbers = f", {count(run.pages, 'page')}, {count(run.items, 'item')}" if run.began else ""
+    after = f" after {took(run)}" if run.began and not run.open else ""
+    said = f": {why(run)}" if why(run) else ""
+    return f"run {run.id} of job {run.job} {state_of(run)}{after}{numbers}{said}"
+
+
+@click.command(name="run")
+@click.argument("job")
+@options.arguments
+@click.option("--wait", is_flag=True, help="Wait for its end; the exit code is that of the run.")
+@as_json
+@options.folder
+def run(job: str, arguments: tuple[str, ...], wait: bool, as_json: bool, root: str | None) -> int:
+    """Run JOB now, with other arguments than its own where -a says so.
+
+    Blackout hours do not hold it up. Where another run of it is not over, its `overlap` says what becomes of this
+    one. Exit codes with --wait: 0 finished, 1 failed, 3 a rule is broken, 130 cancelled.
+    """
+    with opened(root, change=True) as desk:
+        made = done(desk.start(job, who(), from_pairs(arguments, "-a")[1]))
+        if as_json and not wait:
+            print_json(made)
+        else:
+            click.echo(f"run {made.id} of job {job} is planned", err=wait or as_json)
+        say_idle(desk, "it starts")
+        if not wait:
+            return 0
+        ended = _awaited(desk, made)
+        if as_json:
+            print_json(ended)
+        else:
+            click.echo(told(ended))
+        return CODES.get(ended.state, 1)
+
+
+def _awaited(desk: Desk, run: JobRun) -> JobRun:
+    """The run when it is over. Ctrl-C ends the waiting, not the run."""
+    crawl = ""
+    try:
+        while run.state in OPEN:
+            if run.run != crawl and run.state is State.RUNNING:
+                crawl = run.run
+                click.echo(f"run {run.id} is {run.spider}/{crawl}", err=True)
+            time.sleep(TICK)
+            run = desk.planned(run.id)
+    except KeyboardInterrupt:
+        stands = "goes on" if run.state is State.RUNNING else "is still planned"
+        click.echo(f"run {run.id} {stands}: `scraper jobs cancel {run.id}` ends it", err=True)
+        raise
+    return run
+
+
+@click.command(name="cancel")
+@click.argument("run")
+@options.folder
+def cancel(run: str, root: str | None) -> int:
+    """End RUN in good order: its crawl finishes what is out, and keeps all it has.
+
+    RUN is its number, or the job when only one run of it is not over.
+    """
+    with opened(root, change=True) as desk:
+        chosen = _open_run(desk, run)
+        done(desk.cancel(chosen.id, who()))
+        _asked(desk, chosen, "is asked to end")
+    return 0
+
+
+@click.command(name="kill")
+@click.argument("run")
+@options.folder
+def kill(run: str, root: str | None) -> int:
+    """End RUN at once: its processes are killed, and what was recorded stays.
+
+    RUN is its number, or the job when only one run of it is not over.
+    """
+    with opened(root, change=True) as desk:
+        chosen = _open_run(desk, run)
+        done(desk.kill(chosen.id, who()))
+        _asked(desk, chosen, "is being killed")
+    return 0
+
+
+def _open_run(desk: Desk, word: str) -> JobRun:
+    if word.isascii() and word.isdigit() and len(word) < 19:
+        return desk.planned(int(word))
+    name = desk.store.job(word).job.name
+    found = desk.store.open_runs(name)
+    if not found:
+        raise UsageError(f"no run of job {name!r} is to be ended: none goes on or waits")
+    if len(found) > 1:
+        raise UsageError(f"which run of job {name!r}? {', '.join(str(each.id) for each in found)} are not over")
+    return found[0]
+
+
+def _asked(desk: Desk, run: JobRun, what: str) -> None:
+    if run.state is State.QUEUED:
+        what = "will not begin"
+    click.echo(f"run {run.id} of job {run.job} {what}")
+    if idle(desk) and run.state is State.RUNNING:
+        say_idle(desk, "it ends")

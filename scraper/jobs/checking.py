@@ -1,0 +1,174 @@
+"""Whether a job goes with its spider. That takes an import of the spider, which runs its author's code.
+
+For a server that is done in a process of its own, with a time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import site
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..convert import wants
+from ..discover import find
+from ..errors import ScraperError, UsageError
+from ..outputs.registry import check_writable, expand
+from ..settings import from_environment, from_files, resolve
+from ..spider import REQUIRED, Spider, arguments
+from .declared import SAMPLE
+from .job import Job
+
+Environ = Mapping[str, str] | None
+PATIENCE = 30.0  # seconds for the import of a spider
+# The same package as ours is to be found, and, by -P, no file of the project that is called like a library.
+PACKAGE = str(Path(__file__).resolve().parents[2])
+START = "import sys; sys.path[:0] = {!r}; from scraper.jobs.checking import main; main()"
+
+
+class Argument(msgspec.Struct, frozen=True):
+    """An argument of a spider, as a form shows it: `kind` in words, `default` as JSON has it."""
+
+    name: str
+    kind: str
+    required: bool = False
+    default: Any = None
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A spider, as a form shows it."""
+
+    name: str
+    summary: str = ""
+    arguments: tuple[Argument, ...] = ()
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What the process is asked: to describe a spider, or to check a job too."""
+
+    project: str
+    spider: str
+    job: Job | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What it says: what is wrong, or how the spider is."""
+
+    wrong: str = ""
+    described: Described | None = None
+
+
+def check(job: Job, project: Path) -> type[Spider]:
+    """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs hold.
+
+    Imports the spider, and gives it. Raises UsageError that begins with the job's table.
+    """
+    try:
+        kind = find(job.spider, project)
+        spider = _begun(kind, job)
+        own = (f"settings of spider {kind.name!r}", dict(kind.settings))
+        resolve([from_files(project), own, from_environment(), ("settings", job.settings)])
+        for output in job.output:
+            path = expand(output.path, {**SAMPLE, "spider": spider.name})
+            check_writable(str(project / path))
+    except UsageError as error:
+        raise UsageError(f"[jobs.{job.name}] {error}") from error
+    return kind
+
+
+async def checked(job: Job, project: Path, *, patience: float = PATIENCE, environ: Environ = None) -> Described:
+    """`check` in a process of its own. Raises UsageError, also when it takes longer than `patience` seconds.
+
+    `environ` is the environment of that process, ours by default.
+    """
+    return await _asked(Question(str(project), job.spider, job), patience, environ)
+
+
+async def described(
+    spider: str, project: Path, *, patience: float = PATIENCE, environ: Environ = None
+) -> Described:
+    """What a spider takes, found out in a process of its own. Raises UsageError."""
+    return await _asked(Question(str(project), spider), patience, environ)
+
+
+def _begun(kind: type[Spider], job: Job) -> Spider:
+    try:
+        spider = kind(**job.args)
+        urls = bool(kind.start_urls) or kind.start is not Spider.start
+    except ScraperError:
+        raise
+    except Exception as error:
+        raise UsageError(f"spider {kind.name!r} cannot be made: {type(error).__name__}: {error}") from error
+    if not urls:
+        raise UsageError(f"spider {kind.name!r} has neither start_urls nor start(): nothing to begin with")
+    return spider
+
+
+async def _asked(question: Question, patience: float, environ: Environ) -> Described:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-c",
+        START.format([] if PACKAGE in (*site.getsitepackages(), site.getusersitepackages()) else [PACKAGE]),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=question.project,
+        env=None if environ is None else dict(environ),
+        start_new_session=True,
+    )
+    what = f"spider {question.spider!r}"
+    try:
+        async with asyncio.timeout(patience):
+            said, _ = await child.communicate(msgspec.json.encode(question))
+    except TimeoutError as error:
+        raise UsageError(f"{what} takes longer than {patience:g} s to be imported") from error
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # with all that it has begun
+            os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
+    try:
+        answer = msgspec.json.decode(said, type=Answer)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{what} ended the process that imported it (exit code {child.returncode})") from error
+    if answer.described is None:
+        raise UsageError(answer.wrong)
+    return answer.described
+
+
+def main() -> None:
+    """What the process does: read one question, say one answer. What the spider prints goes nowhere."""
+    mine = os.dup(1)
+    os.dup2(2, 1)
+    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+    project = Path(question.project)
+    try:
+        kind = check(question.job, project) if question.job else find(question.spider, project)
+        answer = Answer(described=_described(kind))
+    except ScraperError as error:
+        answer = Answer(wrong=str(error))
+    with os.fdopen(mine, "wb") as out:
+        out.write(msgspec.json.encode(answer))
+        out.flush()
+    os._exit(0)  # whatever threads the spider has begun
+
+
+def _described(kind: type[Spider]) -> Described:
+    summary = (kind.__doc__ or "").strip().partition("\n")[0]
+    made = []
+    for name, (type_, argument) in arguments(kind).items():
+        required = argument.default is REQUIRED
+        default = None if required or argument.secret else msgspec.to_builtins(argument.default, enc_hook=str)
+        choices = tuple(map(str, argument.choices))
+        made.append(Argument(name, wants(type_), required, default, argument.help, choices, argument.secret))
+    return Described(kind.name, summary, tuple(made))

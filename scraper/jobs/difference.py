@@ -1,0 +1,95 @@
+"""What is declared, whole, and how two of them differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from ..settings import CREDENTIALS
+from .job import Job, Server
+
+SECRET = re.compile(r"pass|secret|token|webhook|api_?key|credential|cookie", re.IGNORECASE)
+HIDDEN = "***"
+LONGEST = 60  # characters of a value that are shown
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """A whole jobs.toml, checked."""
+
+    server: Server = Server()
+    jobs: dict[str, Job] = {}
+
+
+class Differs(msgspec.Struct, frozen=True):
+    """One key that has another value: `args.shelf`, from what to what; what may be secret is not shown."""
+
+    key: str
+    old: str
+    new: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What becomes of one job, or, with no name, of what holds for all of them."""
+
+    what: Literal["add", "change", "remove"]
+    job: str
+    keys: tuple[Differs, ...] = ()
+    note: str = ""
+
+
+def difference(old: Declared, new: Declared) -> list[Change]:
+    """What to change to get from one to the other: the server first, then the jobs by name."""
+    found = []
+    if keys := _keys(old.server, new.server):
+        found.append(Change("change", "", keys))
+    for name in sorted(old.jobs.keys() | new.jobs.keys()):
+        before, after = old.jobs.get(name), new.jobs.get(name)
+        if before is None:
+            found.append(Change("add", name, _keys(Job(name=name, spider=""), after)))
+        elif after is None:
+            found.append(Change("remove", name))
+        elif keys := _keys(before, after):
+            found.append(Change("change", name, keys))
+    return found
+
+
+def text(changes: list[Change]) -> str:
+    """Changes for people: `+ shop`, `- old`, `~ news`, and below each its keys; one line when there are none."""
+    lines = []
+    for change in changes:
+        sign = {"add": "+", "change": "~", "remove": "-"}[change.what]
+        lines.append(f"{sign} {change.job or 'server'}" + (f"  ({change.note})" if change.note else ""))
+        for key in change.keys:
+            value = key.new if change.what == "add" else f"{key.old} -> {key.new}"
+            lines.append(f"    {key.key}: {value}")
+    return "\n".join(lines) or "nothing has changed"
+
+
+def _keys(old: Job | Server, new: Job | Server | None) -> tuple[Differs, ...]:
+    before, after = dict(_leaves(msgspec.to_builtins(old))), dict(_leaves(msgspec.to_builtins(new)))
+    names = [*after, *(name for name in before if name not in after)]
+    return tuple(
+        Differs(name, _shown(name, before.get(name)), _shown(name, after.get(name)))
+        for name in names
+        if name != "name" and before.get(name) != after.get(name)
+    )
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and (value or not path):
+        for key, part in value.items():
+            yield from _leaves(part, f"{path}.{key}" if path else str(key))
+    elif value not in ({}, None):
+        yield path, value
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "(none)"
+    if SECRET.search(name) or CREDENTIALS.search(name):
+        return HIDDEN
+    said = msgspec.json.encode(value).decode()
+    return said if len(said) <= LONGEST else said[: LONGEST - 3] + "..."

@@ -1,0 +1,252 @@
+"""Which runs are planned, which begin, which must end: pure decisions, from what is on record and the time.
+
+In the words of Temporal's schedules: a planned time is an action, `overlap` its overlap policy, `catch_up` and
+`catch_up_within` its catch-up policy and window. What a run's end means is in ends.py. Times are wall-clock
+seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from ..errors import UsageError
+from .job import CatchUp, Job, Overlap, Server
+from .record import Cause, JobRun, Kept, State
+from .schedule import Schedule
+from .windows import free
+
+LATE = 60.0  # seconds after its time at which a run that has not been planned was missed
+MOST = 1000  # rows a job and look, more missed times than that share one row; and runs of a job that wait
+ASLEEP = "no server was awake at this time"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A job as it stands, with its schedule."""
+
+    kept: Kept
+    times: Schedule
+
+    @property
+    def job(self) -> Job:
+        """As declared."""
+        return self.kept.job
+
+    def free(self, t: float) -> float:
+        """The first moment from `t` on that is outside of its blackout."""
+        return free(t, self.times.blackout, self.times.zone) if self.times.blackout else t
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decisions are made from: the jobs by name, the runs that are not over, and the time."""
+
+    now: float
+    jobs: Mapping[str, Entry]
+    runs: Sequence[JobRun]
+    server: Server
+    free_from: dict[str, float] = {}  # worked out once a look: when the blackout of a job ends that holds now
+
+    def of(self, job: str) -> list[JobRun]:
+        """The unfinished runs of a job, oldest first."""
+        return sorted((run for run in self.runs if run.job == job), key=age)
+
+
+def age(run: JobRun) -> tuple[float, int]:
+    """Sorts the runs of a job from the oldest to the newest."""
+    return run.planned, run.id
+
+
+def line(run: JobRun) -> tuple[bool, int, float, int]:
+    """Sorts runs as they wait for their turn; those that have it come first."""
+    return run.state is not State.RUNNING, -run.priority, run.planned, run.id
+
+
+def tick(entry: Entry, unfinished: Sequence[JobRun], now: float) -> list[JobRun]:
+    """The rows for the times of a job in (upto, now], oldest first.
+
+    A run is late when it could have begun more than LATE seconds ago. Late ones were missed; of them `catch_up`
+    takes none, the newest planned time of all (when that is late, too), or all, where they are no older than
+    `catch_up_within`. Of more than MOST times the first share one row, which was missed: `planned` and `due` are
+    the first and the last of them and `count` is their number. The runs that are made up for in one look do not
+    count as overlapping one another, nor the times that are not late: they wait for their turn one after the
+    other, where `all` would otherwise be one.
+    """
+    job = entry.job
+    bulk, passed = _passed(entry, now)
+    late = {t for t in passed if now - entry.times.begins(t) > LATE}
+    caught = {t for t in late if _caught(job, t, passed[-1], now)}
+    before = list(unfinished)
+    made = [] if bulk is None else [bulk]
+    for t in passed:
+        run = _row(job, t, Cause.CATCH_UP if t in caught else Cause.SCHEDULE, entry.times.begins(t))
+        if t in late and t not in caught:
+            run = replace(run, state=State.MISSED, why=ASLEEP, ended=now)
+        elif why := hindered(job, before):
+            run = replace(run, state=State.SKIPPED, why=why, ended=now)
+        elif t not in late:
+            before.append(run)
+        made.append(run)
+    return made
+
+
+def _caught(job: Job, t: float, newest: float, now: float) -> bool:
+    if job.catch_up is CatchUp.NONE or now - t > job.catch_up_within:
+        return False
+    return job.catch_up is CatchUp.ALL or t == newest
+
+
+def _row(job: Job, planned: float, cause: Cause, due: float) -> JobRun:
+    return JobRun(
+        id=0, job=job.name, spider=job.spider, planned=planned, cause=cause, due=due, priority=job.priority
+    )
+
+
+def _passed(entry: Entry, now: float) -> tuple[JobRun | None, list[float]]:
+    """The last MOST times in (upto, now], and one row for those before; in memory that MOST bounds."""
+    times, since = entry.times, entry.kept.upto
+    found = list(times.between(since, now, MOST + 1))
+    if len(found) <= MOST:
+        return None, found
+    number = times.count(since, now) - MOST
+    width = LATE
+    while now - width > since and times.count(now - width, now) <= MOST:
+        width *= 2
+    start = max(since, now - width)
+    within = times.count(start, now)
+    tail = list(times.between(start, now, within))[-MOST - 1 :]
+    bulk = _row(entry.job, found[0], Cause.SCHEDULE, tail[0])
+    return replace(bulk, state=State.MISSED, why=ASLEEP, ended=now, count=number), tail[1:]
+
+
+def hindered(job: Job, unfinished: Sequence[JobRun]) -> str:
+    """Why a further run of a job does not take place, "" when it does; judged on its unfinished runs.
+
+    With `queue_one` a run waits that has not begun; one that is to be retried, or goes on, does not count. No more
+    than MOST wait.
+    """
+    if job.overlap is Overlap.SKIP and unfinished:
+        return f"the run before was not over{_which(unfinished[0])}"
+    waiting = [run for run in unfinished if run.state is State.QUEUED and not run.attempts]
+    if job.overlap is Overlap.QUEUE_ONE and waiting:
+        return f"another run waits already{_which(waiting[0])}"
+    if len(waiting) >= MOST:
+        return f"{MOST} runs wait already"
+    return ""
+
+
+def _which(run: JobRun) -> str:
+    return f" (run {run.id})" if run.id else ""
+
+
+def by_hand(job: Job, unfinished: Sequence[JobRun], now: float, who: str, args: Mapping[str, Any]) -> JobRun:
+    """The run that somebody wants now, whatever its blackout. Raises UsageError where `overlap` forbids it."""
+    if why := hindered(job, unfinished):
+        raise UsageError(f"job {job.name!r} is not run now: {why}, and its overlap is {job.overlap.value!r}")
+    return replace(_row(job, now, Cause.HAND, now), by=who, args=dict(args))
+
+
+def chained(situation: Situation, parent: JobRun) -> list[JobRun]:
+    """The runs of the jobs that come after this one, which has finished; paused jobs have none."""
+    made = []
+    for entry in situation.jobs.values():
+        job = entry.job
+        if parent.job in job.after and not entry.kept.paused:
+            run = replace(_row(job, parent.ended, Cause.AFTER, parent.ended), parent=parent.id)
+            others = [each for each in situation.of(job.name) if each.id != parent.id]
+            if why := hindered(job, others):
+                run = replace(run, state=State.SKIPPED, why=why, ended=situation.now)
+            made.append(run)
+    return made
+
+
+def may_begin(situation: Situation, run: JobRun) -> float:
+    """From when on a run may begin: when it is due and, but for one that was asked for by hand, outside of the
+    blackout of its job. Before it is due the blackout is left out; infinite when its job is gone."""
+    entry = situation.jobs.get(run.job)
+    if entry is None:
+        return math.inf
+    if run.cause is Cause.HAND or run.due > situation.now:
+        return run.due
+    if run.job not in situation.free_from:
+        situation.free_from[run.job] = entry.free(situation.now)
+    return situation.free_from[run.job]
+
+
+def turns(situation: Situation) -> list[JobRun]:
+    """The runs that begin now, in this order: by priority, planned time and id, within all limits.
+
+    The runs of a job begin one after the other, each when those before it are over with all their retries; only
+    those that a blackout holds let pass who was asked for by hand. With `overlap = "allow"` so many run at once as
+    `parallel` says. Who waits for a limit of his own holds up no other.
+    """
+    running = [run for run in situation.runs if run.state is State.RUNNING]
+    room = situation.server.parallel - len(running)
+    groups = Counter(group for run in running if (group := _group(situation, run.job)))
+    ahead: Counter[str] = Counter()
+    held: Counter[str] = Counter()  # of those ahead
+    begin: list[JobRun] = []
+    for run in sorted(situation.runs, key=line):
+        entry = situation.jobs.get(run.job)
+        if entry is None or run.state is State.RUNNING:
+            ahead[run.job] += 1
+            continue
+        before = ahead[run.job] - (held[run.job] if run.cause is Cause.HAND else 0)
+        group = entry.job.group
+        free = len(begin) < room and before < at_once(entry.job) and groups[group] < limit(situation.server, group)
+        if free and not run.stop and may_begin(situation, run) <= situation.now:
+            begin.append(run)
+            groups[group] += 1 if group else 0
+            ahead[run.job] += 1
+        elif entry.job.overlap is not Overlap.ALLOW:
+            ahead[run.job] += 1
+            held[run.job] += run.due <= situation.now < may_begin(situation, run)
+    return begin
+
+
+def at_once(job: Job) -> int:
+    """How many runs of a job may have a process at one time."""
+    return max(1, job.parallel) if job.overlap is Overlap.ALLOW else 1
+
+
+def limit(server: Server, group: str) -> float:
+    """How many runs of a group may have a process at one time."""
+    return server.groups.get(group, 1) if group else math.inf
+
+
+def _group(situation: Situation, job: str) -> str:
+    entry = situation.jobs.get(job)
+    return entry.job.group if entry else ""
+
+
+def outdated(situation: Situation) -> Iterator[tuple[JobRun, str]]:
+    """The runs that make place for a newer one of their job, and how: "cancel" or "kill".
+
+    The newer one must be able to begin but for them, so a run is not ended long before. Of two runs that are made
+    up for neither ends the other.
+    """
+    for name in {run.job for run in situation.runs}:
+        entry = situation.jobs.get(name)
+        if entry is None or entry.job.overlap not in (Overlap.CANCEL, Overlap.KILL):
+            continue
+        theirs = situation.of(name)
+        ready = [run for run in theirs if _comes(situation, run)]
+        for run in theirs:
+            newer = [each for each in ready if age(each) > age(run)]
+            if any(not (run.cause is each.cause is Cause.CATCH_UP) for each in newer):
+                yield run, entry.job.overlap.value
+
+
+def _comes(situation: Situation, run: JobRun) -> bool:
+    """Whether a run has begun, or may."""
+    return not run.stop and (run.state is State.RUNNING or may_begin(situation, run) <= situation.now)
+
+
+def next_time(situation: Situation) -> float:
+    """When a run that waits may begin by itself: the end of a jitter, of the time before a retry, of a blackout."""
+    waiting = (may_begin(situation, run) for run in situation.runs if run.state is State.QUEUED)
+    return min((t for t in waiting if t > situation.now), default=math.inf)

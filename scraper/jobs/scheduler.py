@@ -1,0 +1,394 @@
+"""How jobs run: one loop that looks, decides and acts, and then sleeps until something is due or happens.
+
+    what has ended -> what was planned -> what must end -> what begins -> sleep
+
+Each step reads what is on record (store.py), decides (plan.py, ends.py: pure), writes the decision in one
+transaction, and only then touches a process (runner.py). So a server may be killed between any two lines: what is
+on record is what the next one goes on with. The loop alone writes how runs stand; commands and pages add runs and
+wishes to the store and wake it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from ..clock import Clock
+from ..errors import StoreError, UsageError
+from . import ends, plan
+from .job import DAY, Job, Server
+from .plan import Entry, Situation
+from .record import Attempt, JobRun, Kept, State
+from .runner import Ask, Ended, Process, Runner
+from .schedule import Schedule
+from .store import Jobs
+
+RECHECK = 60.0  # seconds at most between two looks: the wall clock may jump, the machine may have slept
+GRACE = 30.0  # seconds that a crawl has to end, beyond its own `grace`
+SAMPLE = 5.0  # seconds between two looks at the memory of a run that has a limit
+STEP = 0.001  # seconds between two looks at least, and between two runs of a job that would have the same time
+
+log = logging.getLogger("scraper.jobs")
+T = TypeVar("T")
+
+
+class News(msgspec.Struct, frozen=True):
+    """What listeners are told: a run as it stands now, or (None) that the job has changed, come or gone."""
+
+    job: str
+    run: JobRun | None = None
+
+
+class Apart(Protocol):
+    """Runs what may block (SQLite waits for the disk and for other processes) where it holds up nobody."""
+
+    def __call__(self, work: Callable[..., T], /, *args: Any, **options: Any) -> Awaitable[T]:
+        """What `work` gives."""
+
+
+class Working:
+    """A process and the run it works on. Seconds are monotonic."""
+
+    def __init__(self, run: JobRun, process: Process, since: float) -> None:
+        self.run = run
+        self.process = process
+        self.since = since  # from here its timeout counts
+        self.asked: Ask | None = None
+        self.asked_at = 0.0
+        self.ended: Ended | None = None
+
+
+class Scheduler:
+    """Runs the jobs of a store, of which it must be the only one.
+
+    `run` raises StoreError when the store fails: what cannot be recorded is not done. Processes outlive that, and
+    the next scheduler finds them.
+    """
+
+    def __init__(
+        self, store: Jobs, runner: Runner, clock: Clock | None = None, apart: Apart = asyncio.to_thread
+    ) -> None:
+        self.store = store
+        self.runner = runner
+        self.clock = clock or Clock()
+        self.working: dict[int, Working] = {}  # by the id of the run
+        self._apart = apart
+        self._server = Server()
+        self._jobs: dict[str, Entry] = {}
+        self._runs: dict[int, JobRun] = {}  # those that are not over
+        self._planned: dict[str, float] = {}  # the next planned time of each job
+        self._free_from: dict[str, float] = {}  # see Situation
+        self._now = 0.0  # wall-clock second of this look
+        self._listeners: list[Callable[[News], None]] = []
+        self._news = asyncio.Event()
+        self._changed = True  # the jobs, since they were read
+        self._read_at = 0.0  # monotonic
+        self._ahead: float | None = None  # of the wall clock before the monotonic one
+        self._stopping: Ask | None = None
+
+    async def run(self) -> None:
+        """Run jobs until `stop`, and then end what runs in good order."""
+        async with asyncio.TaskGroup() as self._watchers:
+            await self._take_over()
+            while self._stopping is None:
+                self._news.clear()
+                await self._look()
+                await self._settle()
+                await self._tick()
+                await self._end()
+                await self._begin()
+                await self.clock.wait(self._news, self._until())
+            await self._leave()
+
+    # What others may do.
+
+    def wake(self) -> None:
+        """The store has been changed by another: look at it."""
+        self._changed = True
+        self._news.set()
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Let `run` return: crawls are ended in good order (`at_once`: killed) and go on at the next start."""
+        self._stopping = Ask.KILL if at_once else Ask.CANCEL
+        self._news.set()
+
+    def listen(self, callback: Callable[[News], None]) -> Callable[[], None]:
+        """Call back with every change from now on; what is returned ends that."""
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback)
+
+    def late(self) -> float:
+        """By how many seconds the loop has not looked when it should have; much before its first look."""
+        return max(0.0, self.clock.monotonic() - self._read_at - RECHECK)
+
+    async def start(self, job: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
+        """Run a job now, with these arguments over its own. Raises UsageError where its `overlap` forbids it."""
+        kept = await self._apart(self.store.job, job)
+        unfinished = await self._apart(self.store.open_runs, job)
+        run = plan.by_hand(kept.job, unfinished, self.clock.wall(), who, args or {})
+        made = await self._apart(added, self.store, run)
+        if made is None:
+            raise UsageError(f"job {job!r} was removed just now")
+        self._tell(News(job, made))
+        self.wake()
+        return made
+
+    async def cancel(self, id: int, who: str) -> bool:
+        """End a run in good order; false when it is over. Raises UsageError when there is none."""
+        return await self._ask_stop(id, Ask.CANCEL, who)
+
+    async def kill(self, id: int, who: str) -> bool:
+        """End a run at once; false when it is over. Raises UsageError when there is none."""
+        return await self._ask_stop(id, Ask.KILL, who)
+
+    async def _ask_stop(self, id: int, how: Ask, who: str) -> bool:
+        done = await self._apart(self.store.ask_stop, id, how.value, who, self.clock.wall())
+        self.wake()
+        return done
+
+    # The steps of the loop.
+
+    async def _take_over(self) -> None:
+        """Find the processes of the runs that an earlier server has begun."""
+        for run in await self._apart(self.store.open_runs):
+            if run.state is not State.RUNNING:
+                continue
+            if not run.pid:
+                await self._write(ends.undone(run))
+                continue
+            process = await self.runner.adopt(run)
+            passed = max(0.0, self.clock.wall() - run.started)
+            self._follow(run, process, self.clock.monotonic() - passed)
+
+    async def _look(self) -> None:
+        """See what is on record, and what time it is."""
+        self._now = self.clock.wall()
+        self._notice_jump()
+        if self._changed or self.clock.monotonic() - self._read_at >= RECHECK:
+            self._changed = False
+            self._read_at = self.clock.monotonic()
+            self._server = await self._apart(self.store.server)
+            await self._read_jobs()
+        self._runs = {run.id: run for run in await self._apart(self.store.open_runs)}
+        self._free_from = {}
+
+    async def _settle(self) -> None:
+        """Write down what became of the runs whose process has ended, with the runs that come after them."""
+        for working in [each for each in self.working.values() if each.ended is not None]:
+            run, ended = self._runs.get(working.run.id, working.run), working.ended
+            assert ended is not None
+            after = ends.verdict(run, self._job(run), ended, stopping=self._stopping is not None)
+            then = plan.chained(self._situation(), after) if after.state is State.FINISHED else []
+            await self._write(after, ends.attempt(run, ended, after.why), then)
+            del self.working[run.id]
+
+    async def _tick(self) -> None:
+        """Plan the runs whose time has come."""
+        for name in [name for name, planned in self._planned.items() if planned <= self._now]:
+            entry = self._jobs[name]
+            unfinished = self._situation().of(name)
+            rows = await self._apart(plan.tick, entry, unfinished, self._now)
+            for run in await self._apart(self.store.planned, name, self._now, rows):
+                self._told(run)
+            self._jobs[name] = Entry(replace(entry.kept, upto=self._now), entry.times)
+            self._planned[name] = _next(self._jobs[name])
+
+    async def _end(self) -> None:
+        """End the runs that must not go on: somebody or a newer run wants it, or they are beyond a limit."""
+        for run, how in plan.outdated(self._situation()):
+            if run.stop not in (how, Ask.KILL):
+                await self._apart(self.store.ask_stop, run.id, how, ends.NEWER, self._now)
+                self._told(replace(run, stop=how, stopped_by=ends.NEWER))
+        for run in [each for each in self._runs.values() if each.state is State.QUEUED]:
+            if run.stop:
+                await self._write(ends.over(run, State.CANCELLED, self._now, ends.stopped_by(run)))
+            elif run.job not in self._jobs:
+                await self._write(ends.over(run, State.CANCELLED, self._now, ends.REMOVED))
+        for working in self.working.values():
+            run = self._runs.get(working.run.id, working.run)
+            if not run.why and (beyond := self._beyond(working)):
+                run = await self._write(replace(run, why=beyond))
+            self._ask(working, run)
+
+    async def _begin(self) -> None:
+        """Begin the runs whose turn it is."""
+        for waiting in plan.turns(self._situation()):
+            job = self._jobs[waiting.job].job
+            try:
+                run = await self._write(ends.begun(waiting, self.clock.wall()))
+            except StoreError:
+                if (await self._apart(self.store.run, waiting.id)).open:
+                    raise
+                self.wake()  # it was cancelled just now, with its job
+                continue
+            try:
+                process = await self.runner.start(run, job)
+            except (UsageError, OSError) as error:
+                code = ends.USAGE if isinstance(error, UsageError) else 1
+                ended = Ended(at=self.clock.wall(), exit_code=code, why=str(error))
+                after = ends.verdict(run, job, ended)
+                await self._write(after, ends.attempt(run, ended, after.why))
+                self._news.set()  # its turn, or another's, may be now
+                continue
+            run = replace(run, pid=process.pid, birth=process.birth)
+            run = await self._write(run, ends.attempt(run))
+            process.go()
+            self._follow(run, process, self.clock.monotonic())
+
+    def _until(self) -> float:
+        """The monotonic second of the next look, should nothing happen before."""
+        now, waits = self.clock.monotonic(), [RECHECK]
+        due = min(self._planned.values(), default=math.inf)
+        waits.append(min(due, plan.next_time(self._situation())) - self.clock.wall())
+        for working in self.working.values():
+            job = self._job(working.run)
+            if job is not None and job.timeout is not None and not working.run.why:
+                waits.append(working.since + job.timeout - now)
+            if job is not None and job.memory is not None and not working.run.why:
+                waits.append(SAMPLE)
+            if working.asked is Ask.CANCEL:
+                waits.append(working.asked_at + self._grace(job) - now)
+        return now + max(STEP, min(waits))
+
+    async def _leave(self) -> None:
+        """End what runs; it waits in the store for the next start."""
+        while self.working:
+            self._news.clear()
+            await self._look()
+            await self._settle()
+            for working in self.working.values():
+                self._ask(working, self._runs.get(working.run.id, working.run))
+            if self.working:
+                await self.clock.wait(self._news, self._until())
+
+    # What the steps are made of.
+
+    def _situation(self) -> Situation:
+        return Situation(
+            now=self._now, jobs=self._jobs, runs=[*self._runs.values()], server=self._server,
+            free_from=self._free_from,
+        )  # fmt: skip
+
+    def _job(self, run: JobRun) -> Job | None:
+        entry = self._jobs.get(run.job)
+        return None if entry is None else entry.job
+
+    async def _read_jobs(self) -> None:
+        kept = {each.job.name: each for each in await self._apart(self.store.jobs)}
+        before = self._jobs
+        self._jobs = {name: _entry(each, before.get(name)) for name, each in kept.items()}
+        self._planned = {name: _next(entry) for name, entry in self._jobs.items()}
+        for name in before.keys() | kept.keys():
+            old, new = before.get(name), self._jobs.get(name)
+            if old is None or new is None or old.kept.version != new.kept.version:
+                self._tell(News(name))
+            if new is not None and new.kept.upto > self._now + DAY and new is not old:
+                log.warning("job %r is planned up to a time far ahead: the clock was wrong then, or is now", name)
+
+    async def _write(self, run: JobRun, attempt: Attempt | None = None, then: Sequence[JobRun] = ()) -> JobRun:
+        """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept."""
+        kept, made = await self._apart(_recorded, self.store, run, attempt, then)
+        if run.id in self.working:
+            self.working[run.id].run = kept
+        for each in (kept, *made):
+            self._told(each)
+        return kept
+
+    def _told(self, run: JobRun) -> None:
+        if run.state is not State.RUNNING or run.pid:
+            log.info("run %d of job %r is %s%s", run.id, run.job, run.state, f": {run.why}" if run.why else "")
+        if run.open:
+            self._runs[run.id] = run
+        else:
+            self._runs.pop(run.id, None)
+        self._tell(News(run.job, run))
+
+    def _tell(self, news: News) -> None:
+        for listener in [*self._listeners]:
+            listener(news)
+
+    def _follow(self, run: JobRun, process: Process, since: float) -> None:
+        """Be woken when a process has ended."""
+        working = self.working[run.id] = Working(run, process, since)
+
+        async def watch() -> None:
+            working.ended = await process.ended
+            self._news.set()
+
+        self._watchers.create_task(watch())
+
+    def _beyond(self, working: Working) -> str:
+        """Which limit of its job a run is beyond, "" for none. A jump of the wall clock ends no run."""
+        job = self._job(working.run)
+        if job is None or working.ended is not None:
+            return ""
+        if job.timeout is not None and self.clock.monotonic() - working.since >= job.timeout:
+            return ends.TIMEOUT
+        return ends.MEMORY if job.memory is not None and working.process.memory() > job.memory else ""
+
+    def _ask(self, working: Working, run: JobRun) -> None:
+        """Ask a process to end as strongly as is wanted by now."""
+        now, wanted = self.clock.monotonic(), self._stopping
+        if wanted is None and (run.stop or run.why):
+            wanted = Ask.CANCEL
+        if run.stop == Ask.KILL or (
+            working.asked is Ask.CANCEL and now - working.asked_at >= self._grace(self._job(run))
+        ):
+            wanted = Ask.KILL
+        if wanted is not None and working.asked not in (wanted, Ask.KILL) and working.ended is None:
+            working.asked, working.asked_at = wanted, now
+            working.process.ask(wanted)
+
+    def _grace(self, job: Job | None) -> float:
+        own = job.settings.get("grace") if job is not None else None
+        return GRACE + (float(own) if isinstance(own, int | float) else 10.0)
+
+    def _notice_jump(self) -> None:
+        """Say that the wall clock was set, or the machine slept; nothing else is needed, for all is judged anew."""
+        ahead = self.clock.wall() - self.clock.monotonic()
+        if self._ahead is not None and abs(ahead - self._ahead) > RECHECK:
+            log.warning("the clock has jumped by %.0f s", ahead - self._ahead)
+        self._ahead = ahead
+
+
+def _entry(kept: Kept, before: Entry | None) -> Entry:
+    """A job with its schedule, which is read once; one that cannot be read any more never comes."""
+    if before is not None and before.job == kept.job:
+        return before if before.kept == kept else Entry(kept, before.times)
+    try:
+        return Entry(kept, Schedule.parse(kept.job))
+    except UsageError as error:
+        log.error("job %r is not planned: %s", kept.job.name, error)
+        return Entry(kept, Schedule.parse(Job(name=kept.job.name, spider=kept.job.spider)))
+
+
+def _next(entry: Entry) -> float:
+    """The next planned time of a job."""
+    planned = None if entry.kept.paused else entry.times.after(entry.kept.upto)
+    return math.inf if planned is None else planned
+
+
+def _recorded(
+    store: Jobs, run: JobRun, attempt: Attempt | None, then: Sequence[JobRun]
+) -> tuple[JobRun, list[JobRun]]:
+    with store.change():
+        kept = store.update(run, attempt=attempt)
+        return kept, [made for each in then if (made := added(store, each)) is not None]
+
+
+def added(store: Jobs, run: JobRun) -> JobRun | None:
+    """Add a run that a person or another run wants, a little later when its job has one at that time.
+
+    None when its job is gone.
+    """
+    while (made := store.plan(run)) is None:
+        if store.by_time(run.job, run.planned) is None:
+            return None
+        run = replace(run, planned=run.planned + STEP)
+    return made

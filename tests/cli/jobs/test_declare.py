@@ -1,0 +1,103 @@
+"""`scraper jobs apply`: checked as a whole, shown, asked for, applied as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from tests.cli.jobs.conftest import Project
+
+TOML = """
+[jobs.shop]
+spider = "shop"
+schedule = "every day at 08:30"
+timezone = "Europe/Berlin"
+args = { shelf = "poetry" }
+
+[jobs.news]
+spider = "shop"
+schedule = "every 30 minutes"
+"""
+Answers = Callable[[Sequence[str]], None]
+
+
+def test_the_difference_is_shown_and_nothing_is_applied_without_a_word(project: Project) -> None:
+    project.declare(TOML)
+    said = project.jobs("apply")
+    assert said.code == 2
+    assert said.err.endswith("error: nothing was applied: there is nobody to ask; give --yes\n")
+    assert said.lines[0] == "+ news"
+    assert 'args.shelf: "poetry"' in said.lines
+    assert not project.home.exists()
+
+
+def test_who_says_no_at_a_terminal_changes_nothing(project: Project, answers: Answers) -> None:
+    project.declare(TOML)
+    answers(["n"])
+    said = project.jobs("apply")
+    assert (said.code, said.err.endswith("apply 2 changes? [y/N]: nothing was applied\n")) == (1, True)
+    assert not project.home.exists()
+    answers(["y"])
+    assert "applied 2 changes" in project.jobs("apply").err
+
+
+def test_applied_once_there_is_nothing_more_to_do(project: Project) -> None:
+    project.declare(TOML)
+    said = project.well("apply", "--yes")
+    assert "applied 2 changes" in said.err
+    assert "no server runs: jobs run when `scraper serve` runs" in said.err
+    assert project.well("apply").lines == ["nothing has changed"]
+    with project.store() as store:
+        assert [(kept.job.name, kept.source) for kept in store.jobs()] == [("news", "file"), ("shop", "file")]
+        assert {act.who for act in store.acts()} != {""}
+
+
+def test_checking_only_tells_by_its_exit_code(project: Project) -> None:
+    project.declare(TOML)
+    assert project.jobs("apply", "--check").code == 1
+    assert not project.home.exists()
+    project.well("apply", "--yes")
+    assert project.jobs("apply", "--check").code == 0
+
+
+def test_a_wrong_argument_stops_all_of_it_and_each_wrong_job_has_its_line(project: Project) -> None:
+    project.declare(
+        TOML.replace("shelf =", "shelv =").replace('"shop"\nschedule = "every 30', '"shp"\nschedule = "every 30')
+    )
+    said = project.jobs("apply", "--yes")
+    assert said.code == 2
+    errors = [line for line in said.err.splitlines() if line != "imported"]
+    assert len(errors) == 2
+    assert errors[0].startswith("error: jobs.toml: [jobs.shop] ")
+    assert "'shelv'" in errors[0]
+    assert "did you mean 'shop'" in errors[1]
+    assert not project.home.exists()
+
+
+def test_a_wrong_key_is_told_with_its_line(project: Project) -> None:
+    project.declare(TOML + 'overlp = "skip"\n')
+    said = project.jobs("apply", "--yes")
+    assert (said.code, said.err) == (
+        2, "error: jobs.toml:11: [jobs.news] overlp: unknown key; did you mean 'overlap'?\n"
+    )  # fmt: skip
+
+
+def test_what_is_declared_no_more_goes_and_what_was_made_by_hand_stays(project: Project) -> None:
+    project.declare(TOML)
+    project.well("apply", "--yes")
+    project.well("add", "mine", "--spider", "shop")
+    project.declare(TOML.partition("[jobs.news]")[0])
+    changes = json.loads(project.well("apply", "--yes", "--json").out)
+    assert [(each["what"], each["job"]) for each in changes] == [("remove", "news")]
+    assert [job["name"] for job in json.loads(project.well("--json").out)] == ["mine", "shop"]
+
+
+def test_another_file_may_be_given_and_a_missing_one_is_told(project: Project) -> None:
+    (project.folder / "more.toml").write_text('[jobs.a]\nspider = "shop"\n')
+    project.well("apply", "more.toml", "--yes")
+    assert project.jobs("apply").err == "error: jobs.toml cannot be read: No such file or directory\n"
+
+
+def test_what_a_spider_prints_is_no_result(project: Project) -> None:
+    project.declare(TOML)
+    assert "imported" not in project.jobs("apply", "--check").out

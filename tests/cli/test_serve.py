@@ -1,0 +1,123 @@
+"""`scraper serve` as a person starts it: where it listens, what it refuses, who can log in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from scraper.jobs.store import Jobs
+from tests.cli.command import begin, ended, scraper
+
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="needs Linux or macOS"), pytest.mark.timeout(60)]
+
+
+def free() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        number: int = found.getsockname()[1]
+    return number
+
+
+@asynccontextmanager
+async def serving(folder: Path, *words: str, err: int = asyncio.subprocess.PIPE) -> AsyncIterator[str]:
+    """A server that listens; gives its address, and sees that it ends in good order."""
+    port = free()
+    process = await begin("serve", "--port", str(port), *words, cwd=folder, err=err)
+    address = f"http://127.0.0.1:{port}"
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        while True:
+            try:
+                async with session.get(f"{address}/healthz") as answer:
+                    assert answer.status == 200
+                    break
+            except aiohttp.ClientConnectionError:
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+    try:
+        yield address
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process)).code == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def logged_in(address: str, word: str) -> int:
+    """The status of a page after logging in as admin."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        form = {"name": "admin", "password": word}
+        async with session.post(f"{address}/login", data=form, headers={"Origin": address}) as answer:
+            return answer.status
+
+
+async def test_a_password_is_made_by_command_also_while_it_runs(tmp_path: Path) -> None:
+    async with serving(tmp_path) as address:
+        made = await scraper("serve", "--reset-password", cwd=tmp_path)
+        word = made.out.strip()
+        assert (made.code, made.err, len(word)) == (0, "", 23)
+        assert await logged_in(address, word) == 200
+        assert await logged_in(address, "wrong") == 401
+    home = tmp_path / "output" / ".jobs"
+    lines = [json.loads(line) for line in (home / "requests.log").read_text().splitlines()]
+    assert {(line["path"], line["status"]) for line in lines} >= {
+        ("/healthz", 200),
+        ("/login", 303),
+        ("/login", 401),
+    }
+    assert (home / "requests.log").stat().st_mode & 0o077 == 0
+    kept = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert word.encode() not in kept
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a terminal of its own")
+async def test_the_first_start_shows_a_password_once_on_the_terminal(tmp_path: Path) -> None:
+    for shown in (True, False):
+        ours, theirs = os.openpty()
+        try:
+            async with serving(tmp_path, err=theirs) as address:
+                said = os.read(ours, 10_000).decode()
+                found = re.search(r"password (\S+) \(it is not shown again\)", said)
+                assert bool(found) == shown, said
+                if found:
+                    assert await logged_in(address, found[1]) == 200
+        finally:
+            os.close(ours)
+            os.close(theirs)
+
+
+async def test_another_address_needs_a_password_and_a_word(tmp_path: Path) -> None:
+    refused = await scraper("serve", "--host", "0.0.0.0", cwd=tmp_path)
+    assert (refused.code, "add --public" in refused.err) == (2, True)
+    refused = await scraper("serve", "--host", "0.0.0.0", "--public", cwd=tmp_path)
+    assert (refused.code, "--reset-password" in refused.err) == (2, True)
+    await scraper("serve", "--reset-password", cwd=tmp_path)
+    words = ("--host", "0.0.0.0", "--public", "--no-pages")
+    async with serving(tmp_path, *words) as address, aiohttp.ClientSession() as session:
+        async with session.get(f"{address}/login") as answer:
+            assert answer.status == 404
+        async with session.get(f"{address}/healthz", headers={"Host": "crawls.example"}) as answer:
+            assert answer.status == 421
+
+
+async def test_a_port_that_is_taken_is_told_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = await scraper("serve", "--port", str(port), cwd=tmp_path)
+    assert (refused.code, "--port chooses another" in refused.err) == (2, True), refused.err
+    with Jobs(tmp_path / "output" / ".jobs") as store:
+        assert store.jobs() == []

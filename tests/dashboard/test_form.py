@@ -1,0 +1,158 @@
+"""The form of a job: what is saved is what was typed, and what is wrong stands beside its field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scraper.dashboard import fields
+from scraper.errors import UsageError
+from scraper.jobs.declared import job_from
+from scraper.jobs.job import Alerts, CatchUp, Job, Output, Overlap
+from scraper.jobs.store import Jobs
+from tests.dashboard.conftest import Browser
+from tests.dashboard.markup import Page
+from tests.dashboard.test_pages import page
+
+SPIDER = '''
+from typing import Literal
+from scraper import Spider, arg
+
+class Typed(Spider):
+    """Takes arguments of many types."""
+    name = "typed"
+    start_urls = ["http://127.0.0.1:1/"]
+    shelf: str = arg("art", help="shelf to read")
+    pages: int
+    fast: bool = False
+    kind: Literal["new", "old"] = "new"
+    password: str = arg("", secret=True)
+
+    def parse(self, response):
+        yield {"url": response.url}
+'''
+TOLD = Alerts(failed=False, items_below=0.5, error_rate=0.1, longer_than=90.0, to=("team",), quiet=("22:00-07:00",))
+FULL = Job(
+    name="full", spider="shop", schedule="30 8 * * mon-fri", timezone="Europe/Berlin",
+    args={"shelf": "art", "n": 3}, settings={"delay": 1.5, "hosts": {"a.test": {"delay": 2.0}}},
+    output=(Output("a-{run}.csv"), Output("b-{run}.jsonl", "changes", True)),
+    key=("url", "id"), overlap=Overlap.ALLOW, catch_up=CatchUp.ALL, catch_up_within=5400.0, resume=False,
+    alerts=TOLD,
+    after=("other",), jitter=30.0, start="2026-01-01", end="2027-01-01",
+    blackout=("sat 00:00-24:00", "12:00-13:00"),
+    timeout=7200.0, memory=2**30, retries=3, retry_delay=10.0, priority=-2, parallel=2, group="g",
+    keep=7, note="a note",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("job", [FULL, Job(name="least", spider="shop")], ids=lambda job: job.name)
+def test_a_job_goes_through_the_form_unchanged(job: Job) -> None:
+    made = fields.data(fields.texts(job))
+    assert job_from(made.pop("name"), made, "job") == job
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("schedule", "evry day", "did you mean 'every day'?"),
+        ("timezone", "Europe/Berln", "'Europe/Berlin'"),
+        ("retries", "many", "must be a whole number, not 'many'"),
+        ("timeout", "5 mins o", "must be a duration such as"),
+        ("alerts.items_below", "5", "must be from 0 to 1, not 5"),
+        ("blackout", "22:00-", "must be a time such as 08:30"),
+        ("settings", "dela = 1", "did you mean 'delay'?"),
+        ("settings", "delay 1", "must be lines such as delay = 1.0"),
+        ("name", "no job", "the name of a job must be"),
+        ("key", "url, url", "has 'url' twice"),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_field(field: str, text: str, said: str) -> None:
+    given = fields.texts(Job(name="x", spider="shop")) | {field: text}
+    with pytest.raises(UsageError) as caught:
+        made = fields.data(given)
+        job_from(made.pop("name"), made, "job 'x'")
+    place, words = fields.place_of(caught.value, given)
+    assert place == field
+    assert said in words
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("art", "art"),
+        ("3", 3),
+        ("1.5", 1.5),
+        ("true", True),
+        ("[1, 2]", [1, 2]),
+        ("007", "007"),
+        ("-", "-"),
+        ("1 2", "1 2"),
+    ],
+)
+def test_the_value_of_an_argument_is_what_it_looks_like(text: str, value: object) -> None:
+    assert fields.argument(text) == value
+
+
+async def send(browser: Browser, path: str, **given: str) -> tuple[int, str]:
+    form = {"csrf": browser.csrf, **{name.replace("__", "."): text for name, text in given.items()}}
+    answer = await browser.client.post(path, data=form, headers={"Origin": browser.origin}, allow_redirects=False)
+    return answer.status, await answer.text()
+
+
+async def test_a_job_is_added_and_changed(admin: Browser, store: Jobs) -> None:
+    status, text = await send(admin, "/new-job", name="new", spider="shop", schedule="@daily", args__shelf="poetry")
+    assert status == 303, text
+    assert store.job("new").job.args == {"shelf": "poetry"}
+    form = await page(admin, "/jobs/new/edit")
+    assert {field["value"] for field in form.fields if field.get("name") == "args.shelf"} == {"poetry"}
+    status, text = await send(admin, "/jobs/new/edit", version="1", spider="shop", schedule="@hourly", note="<b>")
+    assert status == 303, text
+    assert (store.job("new").job.schedule, store.job("new").job.args) == ("@hourly", {})
+    status, text = await send(admin, "/jobs/new/edit", version="1", spider="shop", schedule="@daily")
+    assert status == 400, "somebody else has changed it meanwhile"
+
+
+async def test_a_wrong_field_keeps_what_was_typed(admin: Browser) -> None:
+    status, text = await send(admin, "/new-job", name="new", spider="shop", schedule="evry day", note="mine")
+    assert status == 400
+    found = Page(text)
+    assert not found.wrong
+    assert "did you mean 'every day'?" in found.words
+    typed = {field.get("name"): field for field in found.fields}
+    assert (typed["schedule"]["value"], typed["note"]["value"]) == ("evry day", "mine")
+    assert typed["schedule"]["aria-invalid"] == "true"
+    assert "wrong-schedule" in found.ids
+    assert "wrong-schedule" in typed["schedule"]["aria-describedby"].split()
+
+
+async def test_arguments_have_fields_of_their_types(admin: Browser, tmp_path: Path) -> None:
+    (tmp_path / "spiders" / "typed.py").write_text(SPIDER)
+    found = await page(admin, "/new-job?spider=typed")
+    typed = {field["name"]: field for field in found.fields if field.get("name", "").startswith("args.")}
+    assert [*typed] == ["args.shelf", "args.pages", "args.fast", "args.kind", "args.password"]
+    assert typed["args.shelf"]["placeholder"] == "art"
+    assert typed["args.password"]["type"] == "password"
+    status, text = await send(admin, "/new-job", name="new", spider="typed", args__pages="many")
+    assert status == 400
+    assert "must be a whole number, not 'many'" in Page(text).words
+    assert "wrong-args.pages" in Page(text).ids
+    status, text = await send(admin, "/new-job", name="new", spider="typed", choose="1")
+    assert status == 200
+    assert "args.pages" in text
+
+
+async def test_a_secret_argument_is_not_shown_and_is_kept(admin: Browser, store: Jobs, tmp_path: Path) -> None:
+    (tmp_path / "spiders" / "typed.py").write_text(SPIDER)
+    given = {"name": "new", "spider": "typed", "args__pages": "1", "args__password": "hunter2"}
+    assert (await send(admin, "/new-job", **given))[0] == 303
+    answer = await admin.client.get("/jobs/new/edit")
+    assert "hunter2" not in await answer.text()
+    given = {"version": "1", "spider": "typed", "args__pages": "2", "args__password": "***"}
+    assert (await send(admin, "/jobs/new/edit", **given))[0] == 303
+    assert store.job("new").job.args == {"pages": 2, "password": "hunter2"}
+
+
+async def test_a_spider_that_cannot_be_imported_is_told_beside_it(admin: Browser, tmp_path: Path) -> None:
+    (tmp_path / "spiders" / "bad.py").write_text('import nothing_here\nclass B:\n    name = "bad"\n')
+    await page(admin, "/new-job?spider=bad")
