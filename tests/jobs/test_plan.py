@@ -146,6 +146,11 @@ def test_limits_hold_for_all_for_a_group_and_for_a_job() -> None:
     assert ids(plan.turns(situation(*runs, server=Server(parallel=2, groups={"shops": 2}), **jobs))) == [2]
 
 
+def test_two_of_a_group_do_not_begin_in_one_look() -> None:
+    jobs: dict[str, Any] = {"a": {"group": "shops"}, "b": {"group": "shops"}}
+    assert ids(plan.turns(situation(run(1, job="a"), run(2, job="b"), **jobs))) == [1]
+
+
 def test_a_run_waits_for_the_retries_of_the_one_before() -> None:
     retried = run(1, due=NOON + 60, attempts=1, failures=1)
     queue: dict[str, Any] = {"shop": {"overlap": "queue_all"}}

@@ -175,17 +175,21 @@ class Soak:
                     assert kept.job.overlap in (Overlap.SKIP, Overlap.QUEUE_ONE)
             case "cancel" | "kill" as how if self.judge.open:
                 store.ask_stop(self.chance.choice(list(self.judge.open)), how, "ann", now)
-            case "pause" if not any(job.name in each.after for each in self.declared):
+            case "pause" if not self.chained(job):
                 (store.unpause if kept.paused else lambda *a: store.pause(a[0], "a test", *a[1:]))(
                     job.name, now, "ann"
                 )
             case "edit" if job.schedule:
                 store.put(replace(job, timezone=self.chance.choice(ZONES)), now=now, who="ann")
-            case "remove" if self.chance.random() < 0.1 and not job.after:
+            case "remove" if self.chance.random() < 0.1 and not self.chained(job):
                 store.remove(job.name, now, "ann")
                 store.put(job, now=max(now, kept.upto), who="ann")
         if self.scheduler is not None:
             self.scheduler.wake()
+
+    def chained(self, job: Job) -> bool:
+        """Whether it comes after others, or others after it."""
+        return bool(job.after) or any(job.name in each.after for each in self.declared)
 
     def said(self, seconds: float) -> str:
         """What happened."""

@@ -11,7 +11,7 @@ from ...errors import UsageError
 from ...jobs.access import Role
 from ...jobs.shown import JobLine
 from ..charts import history, spark
-from ..given import before, word
+from ..given import before, filled, word
 from ..guard import who
 from ..routes import DESK, Routes
 from .show import going, onward, show, zones
@@ -77,16 +77,16 @@ async def job(request: web.Request) -> web.StreamResponse:
 @routes.post(JOB + "/start", Role.OPERATOR)
 async def start(request: web.Request) -> web.StreamResponse:
     """Run a job now, with the arguments that the form may have as TOML."""
-    form = await request.post()
-    run = await request.app[DESK].start(name_of(request), who(request).name, table(str(form.get("args", ""))))
+    form = await filled(request)
+    run = await request.app[DESK].start(name_of(request), who(request).name, table(form.get("args", "")))
     raise going(f"/runs/{run.id}", "started")
 
 
 @routes.post(JOB + "/pause", Role.OPERATOR)
 async def pause(request: web.Request) -> web.StreamResponse:
     """Plan no more runs of a job."""
-    form = await request.post()
-    await request.app[DESK].pause(name_of(request), str(form.get("why", ""))[:500], who(request).name)
+    form = await filled(request)
+    await request.app[DESK].pause(name_of(request), form.get("why", "")[:500], who(request).name)
     raise going(_back(request), "paused")
 
 
