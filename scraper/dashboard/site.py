@@ -16,11 +16,11 @@ from ..jobs.desk import Desk
 from ..jobs.scheduler import News
 from ..jobs.serving import Parts
 from .app import build
+from .door import BEHIND_PROXY, PATIENCE, Door
 from .events import HUB
 from .guard import Options
 from .requests import RequestLog
 
-FAREWELL = 3.0  # seconds that answers under way have when the server ends
 log = logging.getLogger("scraper.dashboard")
 
 
@@ -80,21 +80,20 @@ class Site:
         )
         requests = RequestLog(parts.home)
         app = build(desk, access, self._options(parts), web_pages=self.place.pages, log=requests)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=FAREWELL)
-        await runner.setup()
+        door = Door(app, patience=BEHIND_PROXY if self.place.proxy else PATIENCE)
         deaf = parts.scheduler.listen(lambda news: _tell(app, news))
         try:
-            await self._open(runner)
+            await self._open(door)
             log.info("listening at %s", self.place.address)
             await asyncio.Event().wait()
         finally:
             deaf()
-            await runner.cleanup()
+            await door.close()
             requests.close()
 
-    async def _open(self, runner: web.AppRunner) -> None:
+    async def _open(self, door: Door) -> None:
         try:
-            await web.TCPSite(runner, self.place.host, self.place.port).start()
+            await door.open(self.place.host, self.place.port)
         except OSError as error:
             raise UsageError(
                 f"cannot listen at {self.place.address}: {error.strerror or error}; --port chooses another"
