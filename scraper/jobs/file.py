@@ -30,6 +30,7 @@ class File:
         self._base = schema.look(self.path) if read_only else schema.connect(self.path)
         self._lock = RLock()
         self._changing = False  # within a transaction
+        self._wakes = False  # with the end of it, when there is something to be seen
 
     def close(self) -> None:
         """Close it; nothing is lost when this is not called."""
@@ -56,11 +57,13 @@ class File:
                 yield self._base
                 if not outer:
                     self._base.execute("COMMIT")
+                    if self._wakes:
+                        wake(self.home)
             except sqlite3.Error as error:
                 raise StoreError(schema.trouble(self.path, error)) from error
             finally:
-                if not outer and self._changing:
-                    self._changing = False
+                if not outer:
+                    self._changing = self._wakes = False
                     if self._base.in_transaction:
                         self._base.execute("ROLLBACK")
 
@@ -79,7 +82,10 @@ class File:
 
     def wake(self) -> None:
         """Tell the server of this folder, if there is one, to look again."""
-        wake(self.home)
+        if self._changing:
+            self._wakes = True
+        else:
+            wake(self.home)
 
 
 def columns(kind: type[msgspec.Struct]) -> str:

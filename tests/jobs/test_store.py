@@ -150,6 +150,21 @@ def test_whoever_changes_something_wakes_the_server(jobs: Jobs, home: Path) -> N
             server.recv(9)
 
 
+def test_the_server_is_woken_when_there_is_something_to_be_seen(jobs: Jobs, home: Path) -> None:
+    jobs.put(SHOP, now=1.0, who="ann")
+    with listen(home) as server:
+        with jobs.change():
+            jobs.pause("shop", "", 2.0, "ann")
+            with pytest.raises(BlockingIOError):
+                server.recv(9)
+        assert server.recv(9) == b"\n"
+        with pytest.raises(ValueError, match="no"), jobs.change():
+            jobs.unpause("shop", 3.0, "ann")
+            raise ValueError("no")
+        with pytest.raises(BlockingIOError):
+            server.recv(9)
+
+
 def test_to_wake_never_waits_and_works_in_a_folder_of_a_very_long_name(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     with Jobs(deep) as jobs, listen(deep):
