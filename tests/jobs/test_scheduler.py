@@ -45,7 +45,7 @@ class Room:
         world = self.world
         scheduler = Scheduler(self.store, world, JumpingClock(world), world.apart)
         scheduler.listen(self.news.append)
-        world.at(hours * HOUR, scheduler.stop)
+        world.at(hours * HOUR, self.stop, scheduler)
         if do is not None:
             world.at(0.0, do, scheduler)
         world.crash_in = crash_in
@@ -58,6 +58,10 @@ class Room:
         world.crash_in = 0
         world.forget()
         return whole
+
+    def stop(self, scheduler: Scheduler) -> None:
+        self.judge.until = self.world.wall()
+        scheduler.stop()
 
     def runs(self, job: str = "shop") -> list[JobRun]:
         """Its history, oldest first."""
