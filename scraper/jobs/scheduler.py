@@ -89,7 +89,7 @@ class Scheduler:
         self._listeners: list[Callable[[News], None]] = []
         self._news = asyncio.Event()
         self._changed = True  # the jobs, since they were read
-        self._read_at = 0.0  # monotonic
+        self._read_at = self._looked_at = 0.0  # monotonic
         self._ahead: float | None = None  # of the wall clock before the monotonic one
         self._stopping: Ask | None = None
 
@@ -123,6 +123,10 @@ class Scheduler:
         """Call back with every change from now on; what is returned ends that."""
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
+
+    def late(self) -> float:
+        """By how many seconds the loop has not looked when it should have; much before its first look."""
+        return max(0.0, self.clock.monotonic() - self._looked_at - RECHECK)
 
     async def start(self, job: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
         """Run a job now, with these arguments over its own. Raises UsageError where its `overlap` forbids it."""
@@ -160,7 +164,7 @@ class Scheduler:
 
     async def _look(self) -> None:
         """See what is on record, and what time it is."""
-        self._now = self.clock.wall()
+        self._now, self._looked_at = self.clock.wall(), self.clock.monotonic()
         self._notice_jump()
         if self._changed or self.clock.monotonic() - self._read_at >= RECHECK:
             self._changed = False
