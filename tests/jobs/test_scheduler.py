@@ -270,7 +270,7 @@ async def test_a_job_may_be_removed_between_the_look_and_the_beginning_of_its_ru
             here.store.remove("shop", here.world.wall(), "ann")
         return await plain(work, *args, **options)
 
-    here.world.apart = apart  # type: ignore[method-assign,assignment]
+    here.world.apart = apart  # type: ignore[method-assign]
     await here.server(1.5)
     (run,) = here.runs()
     assert (run.state, run.why, run.attempts) == (State.CANCELLED, "its job was removed", 0)
