@@ -45,7 +45,7 @@ RANGES = {
     "keep_days": (0, 36_525),
     "port": (1, 65_535),
     "items_below": (0, 1),
-    "items_above": (1, 1e6),
+    "items_above": (1, 1_000_000),
     "coverage_drop": (0, 1),
     "error_rate": (0, 1),
 }
@@ -207,7 +207,7 @@ def _fitted(name: str, value: Any, kind: Any, place: Place) -> Any:
     if name in RANGES and made is not None:
         least, most = RANGES[name]
         if not least <= made <= most:
-            raise Wrong(place, f"must be from {least:g} to {most:g}, not {made:g}")
+            raise Wrong(place, f"must be from {least:,} to {most:,}, not {made:,.12g}")
     return made
 
 

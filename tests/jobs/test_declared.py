@@ -143,7 +143,8 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
         ('[jobs.shop]\nspider = "../shop.py"', "spider: must be the name of a spider, not '../shop.py'"),
         ('[jobs.shop]\nspider = "shop.py"', "spider: must be the name of a spider"),
         (JOB + "retries = 'many'", "jobs.toml:3: [jobs.shop] retries: must be a whole number, not 'many'"),
-        (JOB + "retries = -1", "[jobs.shop] retries: must be from 0 to 1000, not -1"),
+        (JOB + "retries = -1", "[jobs.shop] retries: must be from 0 to 1,000, not -1"),
+        (JOB + "priority = -2_000_000", "priority: must be from -1,000,000 to 1,000,000, not -2,000,000"),
         (
             JOB + "overlap = 'skp'",
             "overlap: must be one of skip, queue_one, queue_all, cancel, kill, allow, not 'skp'",
@@ -207,9 +208,9 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
         ("[channels.a]\ncommand = ['x']\nsecret = 's'", "jobs.toml:3: [channels.a] secret: is for a webhook"),
         ("[channels.a]\nemail = 'x@y.z'", "jobs.toml:2: [channels.a] email: needs the table [mail]"),
         ("[mail]\nsender = 'x'", "jobs.toml:1: [mail] host: is missing"),
-        ("[mail]\nhost = 'x'\nsender = 'y'\nport = 99999", "[mail] port: must be from 1 to 65535, not 99999"),
+        ("[mail]\nhost = 'x'\nsender = 'y'\nport = 99999", "[mail] port: must be from 1 to 65,535, not 99,999"),
         ("[groups]\nbooks = 'two'", "jobs.toml:2: [groups] books: must be a whole number, not 'two'"),
-        ("[server]\nparallel = 0", "jobs.toml:2: [server] parallel: must be from 1 to 10000, not 0"),
+        ("[server]\nparallel = 0", "jobs.toml:2: [server] parallel: must be from 1 to 10,000, not 0"),
         ("[server]\nparalel = 1", "[server] paralel: unknown key; did you mean 'parallel'?"),
     ],
 )
