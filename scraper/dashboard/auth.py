@@ -10,6 +10,7 @@ from aiohttp import web
 from ..jobs.access import ABSOLUTE, Role, TooMany
 from ..logs import clean
 from .events import HUB
+from .given import filled
 from .guard import ACCESS, address, cookie, scheme, who
 from .metrics import METRICS
 from .routes import DESK, Routes
@@ -33,8 +34,8 @@ async def asked(request: web.Request) -> web.StreamResponse:
 @routes.post("/login", Role.NOBODY)
 async def login(request: web.Request) -> web.StreamResponse:
     """Log in with `name` and `password`, and go on to `next`."""
-    form = await request.post()
-    name, word, onward = (str(form.get(key, "")) for key in ("name", "password", "next"))
+    form = await filled(request)
+    name, word, onward = (form.get(key, "") for key in ("name", "password", "next"))
     access, old = request.app[ACCESS], request.cookies.get(cookie(request), "")
     error, status, fields = "the name or the password is wrong", 401, {}
     try:

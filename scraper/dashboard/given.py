@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ..errors import UsageError
 
 LARGEST = 2**53  # what every program can write as a number
 LONGEST = 2_000  # characters of a word in an address
+MOST_FIELDS = 2_000  # of a form
+FORM = "application/x-www-form-urlencoded"
+PATIENCE = 30.0  # seconds that a body may take to come
 
 
 def number(request: web.Request, name: str, default: int, *, least: int = 0, most: int = LARGEST) -> int:
@@ -42,9 +47,38 @@ def run_number(request: web.Request) -> int:
     return int(request.match_info["run"])
 
 
+async def filled(request: web.Request) -> dict[str, str]:
+    """The fields of a form as our pages send it, {} for an empty body. Raises UsageError, HTTPException.
+
+    It is UTF-8 whatever its Content-Type says of a charset: others would choose by it how long we decode, and a
+    part of a form with parts may be packed.
+    """
+    data = await _came(request)
+    if not data:
+        return {}
+    if request.content_type != FORM:
+        raise web.HTTPUnsupportedMediaType(text=f"a form must be sent as {FORM}")
+    try:
+        text = data.decode("utf-8", "replace")
+        return dict(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=MOST_FIELDS))
+    except ValueError as error:
+        raise UsageError(f"a form has at most {MOST_FIELDS} fields") from error
+
+
+async def _came(request: web.Request) -> bytes:
+    """The bytes of the body. Raises HTTPException for what is packed, too much or too slow."""
+    if hdrs.CONTENT_ENCODING in request.headers:
+        raise web.HTTPUnsupportedMediaType(text="the body must be sent as it is, without Content-Encoding")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text=f"the body has not come within {PATIENCE:g} s") from error
+
+
 async def body(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body, {} for none. Raises UsageError."""
-    data = await request.read()
+    """The JSON object in the body, {} for none. Raises UsageError, HTTPException."""
+    data = await _came(request)
     if not data:
         return {}
     if request.content_type != "application/json":

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from ..jobs.access import Access, Role, Who
+from .given import FORM, filled
 from .routes import UNSAFE, role_of
 
 FIELD, HEADER = "csrf", "X-CSRF-Token"
@@ -161,8 +162,8 @@ def _same_origin(request: web.Request) -> None:
 async def _own_form(request: web.Request) -> None:
     """Refuse what does not have the secret of the session's own forms."""
     given = request.headers.get(HEADER, "")
-    if not given and request.content_type == "application/x-www-form-urlencoded":
-        given = str((await request.post()).get(FIELD, ""))
+    if not given and request.content_type == FORM:
+        given = (await filled(request)).get(FIELD, "")
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), csrf(request).encode()):
         raise web.HTTPForbidden(text="the form is of an earlier session: load the page again")
 

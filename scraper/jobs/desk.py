@@ -17,15 +17,15 @@ from ..discover import listed
 from ..errors import UsageError
 from . import secret
 from .checking import Described, checked, described
+from .deciding import run_now
 from .declared import job_from, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
 from .job import Job, Server
 from .outlook import Outlook
-from .plan import by_hand
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
-from .scheduler import Scheduler, added
+from .scheduler import Scheduler
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Jobs
@@ -159,7 +159,7 @@ class Desk(RunFiles):
             await checked(asked, self.project, environ=await self._off(self._environ))
         if self.scheduler is not None:
             return await self.scheduler.start(job.name, who, args)
-        return await self._off(self._start, job, who, args or {})
+        return await self._off(run_now, self.store, job.name, self.clock.wall(), who, args or {})
 
     async def cancel(self, number: int, who: str) -> JobRun:
         """End a run in good order; gives how it stands. Raises NotThere, UsageError when it is over."""
@@ -300,13 +300,6 @@ class Desk(RunFiles):
         most = _limited(limit)
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
         return RunsPage(runs=found[:most], next=found[most - 1].id if len(found) > most else None)
-
-    def _start(self, job: Job, who: str, args: Mapping[str, Any]) -> JobRun:
-        run = by_hand(job, self.store.open_runs(job.name), self.clock.wall(), who, args)
-        made = added(self.store, run)
-        if made is None:
-            raise UsageError(f"job {job.name!r} was removed just now")
-        return made
 
     def _stop(self, number: int, how: Any, who: str) -> JobRun:
         run = self.planned(number)

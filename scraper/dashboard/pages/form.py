@@ -13,7 +13,7 @@ from ...jobs.access import Role
 from ...jobs.checking import Described
 from ...jobs.job import Job
 from ..fields import GROUPS, ONLY, ROWS, argument_text, data, place_of, texts
-from ..given import word
+from ..given import filled, word
 from ..guard import who
 from ..routes import DESK, Routes
 from .jobs import JOB, name_of
@@ -85,8 +85,7 @@ async def arguments(request: web.Request) -> web.StreamResponse:
 
 
 async def _save(request: web.Request, old: str) -> web.StreamResponse:
-    form = await request.post()
-    given = {name: str(text) for name, text in form.items()}
+    given = await filled(request)
     version = int(given["version"]) if given.get("version", "").isdecimal() else 0
     if old:
         given["name"] = old

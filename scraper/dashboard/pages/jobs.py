@@ -9,9 +9,11 @@ from aiohttp import web
 
 from ...errors import UsageError
 from ...jobs.access import Role
+from ...jobs.job import Job
 from ...jobs.shown import JobLine
 from ..charts import history, spark
-from ..given import before, word
+from ..fields import FIELDS, texts
+from ..given import before, filled, word
 from ..guard import who
 from ..routes import DESK, Routes
 from .show import going, onward, show, zones
@@ -69,24 +71,33 @@ async def job(request: web.Request) -> web.StreamResponse:
         paged=older is not None,
         series=series,
         plots=history(series, page.job.timezone) if len(series) > 1 else "",
-        trouble="",
-        args="",
+        rules=rules(page.job),
     )
+
+
+def rules(job: Job) -> list[tuple[str, str]]:
+    """The alerts that a job has asked for: (what the form calls it, its value)."""
+    given = texts(job)
+    return [
+        (field.label, given[name])
+        for name, field in FIELDS.items()
+        if name.startswith("alerts.") and given[name] not in ("", "false")
+    ]
 
 
 @routes.post(JOB + "/start", Role.OPERATOR)
 async def start(request: web.Request) -> web.StreamResponse:
     """Run a job now, with the arguments that the form may have as TOML."""
-    form = await request.post()
-    run = await request.app[DESK].start(name_of(request), who(request).name, table(str(form.get("args", ""))))
+    form = await filled(request)
+    run = await request.app[DESK].start(name_of(request), who(request).name, table(form.get("args", "")))
     raise going(f"/runs/{run.id}", "started")
 
 
 @routes.post(JOB + "/pause", Role.OPERATOR)
 async def pause(request: web.Request) -> web.StreamResponse:
     """Plan no more runs of a job."""
-    form = await request.post()
-    await request.app[DESK].pause(name_of(request), str(form.get("why", ""))[:500], who(request).name)
+    form = await filled(request)
+    await request.app[DESK].pause(name_of(request), form.get("why", "")[:500], who(request).name)
     raise going(_back(request), "paused")
 
 

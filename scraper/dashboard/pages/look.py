@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ...jobs.access import Role
 from ..auth import inside
+from ..given import filled
 from ..guard import scheme
 from ..routes import Routes
 from ..view import THEME, THEMES
@@ -18,9 +19,9 @@ routes = Routes()
 @routes.post("/theme", Role.NOBODY)
 async def theme(request: web.Request) -> web.StreamResponse:
     """Choose colours; those of the system when it is neither light nor dark."""
-    form = await request.post()
-    chosen = str(form.get("theme", ""))
-    answer = web.HTTPSeeOther(inside(str(form.get("next", "/"))))
+    form = await filled(request)
+    chosen = form.get("theme", "")
+    answer = web.HTTPSeeOther(inside(form.get("next", "/")))
     if chosen in THEMES:
         answer.set_cookie(
             THEME, chosen, max_age=YEAR, path="/", httponly=True, samesite="Lax", secure=scheme(request) == "https"

@@ -12,7 +12,7 @@ from aiohttp import web
 from ...errors import UsageError
 from ...jobs.access import Role
 from ..events import HUB
-from ..given import before, word
+from ..given import before, filled, word
 from ..guard import ACCESS, who
 from ..routes import DESK, Routes
 from .show import going, onward, show
@@ -74,8 +74,8 @@ async def _users(request: web.Request, *, status: int = 200, **values: str) -> w
 @routes.post("/settings/users", Role.ADMIN)
 async def add_user(request: web.Request) -> web.StreamResponse:
     """A new user; the password stands in this answer and nowhere else."""
-    form = await request.post()
-    name, role = str(form.get("name", "")), str(form.get("role", ""))
+    form = await filled(request)
+    name, role = form.get("name", ""), form.get("role", "")
     try:
         made = await asyncio.to_thread(request.app[ACCESS].add_user, name, role)
     except UsageError as error:
@@ -87,7 +87,7 @@ async def add_user(request: web.Request) -> web.StreamResponse:
 @routes.post("/settings/users/{user}/role", Role.ADMIN)
 async def role(request: web.Request) -> web.StreamResponse:
     """Another role for a user."""
-    name, chosen = request.match_info["user"], str((await request.post()).get("role", ""))
+    name, chosen = request.match_info["user"], (await filled(request)).get("role", "")
     try:
         await asyncio.to_thread(request.app[ACCESS].set_role, name, chosen)
     except UsageError as error:
@@ -126,8 +126,8 @@ async def remove_user(request: web.Request) -> web.StreamResponse:
 @routes.post("/settings/tokens", Role.ADMIN)
 async def add_token(request: web.Request) -> web.StreamResponse:
     """A new token; what it is stands in this answer and nowhere else."""
-    form, own = await request.post(), who(request).name
-    name, role_, days = (str(form.get(key, "")).strip() for key in ("name", "role", "days"))
+    form, own = await filled(request), who(request).name
+    name, role_, days = (form.get(key, "").strip() for key in ("name", "role", "days"))
     try:
         if days and not (days.isascii() and days.isdecimal() and len(days) < 6):
             raise UsageError("days must be a whole number")
