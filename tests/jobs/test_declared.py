@@ -186,6 +186,9 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
             JOB + "output = 'a/../x.csv'\n[jobs.b]\nspider = 's'\noutput = 'x.csv'",
             ":6: [jobs.b] output: x.csv is written",
         ),
+        (JOB + 'output = "a\\u0000.csv"', "jobs.toml:3: [jobs.shop] output.path: must not have a NUL character"),
+        (JOB + 'key = ["id", "a\\u0000"]', "jobs.toml:3: [jobs.shop] key[1]: must not have a NUL character"),
+        ('[channels.a]\ncommand = ["x", "\\u0000"]', "[channels.a] command[1]: must not have a NUL character"),
         (JOB + "parallel = 2", 'parallel: is for overlap = "allow", not for "skip"'),
         (PARALLEL + "output = 'x.csv'", "two runs at once would write x.csv: put {run} into the path"),
         (JOB + "after = 'shp'", "jobs.toml:3: [jobs.shop] after: there is no job 'shp'; did you mean 'shop'?"),
@@ -301,8 +304,11 @@ plain = st.recursive(
 )
 
 
+fields = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.dictionaries(st.text(), plain, max_size=4), st.text(), st.floats(0, 1e6), st.lists(st.text(min_size=1)))
+@given(st.dictionaries(st.text(), plain, max_size=4), st.text(), st.floats(0, 1e6), st.lists(fields))
 def test_any_plain_data_survives_the_way_over_toml(
     args: dict[str, Any], note: str, jitter: float, key: list[str]
 ) -> None:
