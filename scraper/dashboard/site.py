@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from ..errors import UsageError
+from ..jobs import secret
 from ..jobs.access import Access
 from ..jobs.desk import Desk
 from ..jobs.scheduler import News
@@ -114,4 +115,4 @@ def _tell(app: web.Application, news: News) -> None:
     if news.run is None:
         app[HUB].tell("job", {"job": news.job})
     else:
-        app[HUB].tell("run", news.run)
+        app[HUB].tell("run", secret.hidden_run(news.run))

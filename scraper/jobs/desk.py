@@ -147,7 +147,8 @@ class Desk(RunFiles):
 
     async def series(self, job: str, most: int = 200) -> list[JobRun]:
         """The last runs of a job that crawled and are over, oldest first: for plots."""
-        return await self._off(self.store.series, job, _limited(most))
+        found = await self._off(self.store.series, job, _limited(most))
+        return [secret.hidden_run(run) for run in found]
 
     async def start(self, name: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
         """Run a job now, with `args` over its own. Raises NotThere, and UsageError when its overlap forbids it
@@ -158,8 +159,8 @@ class Desk(RunFiles):
             asked = replace(job, args={**job.args, **args})
             await checked(asked, self.project, environ=await self._off(self._environ))
         if self.scheduler is not None:
-            return await self.scheduler.start(job.name, who, args)
-        return await self._off(self._start, job, who, args or {})
+            return secret.hidden_run(await self.scheduler.start(job.name, who, args))
+        return secret.hidden_run(await self._off(self._start, job, who, args or {}))
 
     async def cancel(self, number: int, who: str) -> JobRun:
         """End a run in good order; gives how it stands. Raises NotThere, UsageError when it is over."""
@@ -231,8 +232,8 @@ class Desk(RunFiles):
             priority=job.priority,
             version=kept.version,
             next=seen.upcoming[0] if seen.upcoming else None,
-            last=last[0] if last else None,
-            open=waiting,
+            last=secret.hidden_run(last[0]) if last else None,
+            open=[secret.hidden_run(run) for run in waiting],
             recent=[Dot(*row) for row in self.store.rows(DOTS, job.name, RECENT)][::-1],
             alerts=alarms,
             trouble=seen.trouble,
@@ -299,7 +300,8 @@ class Desk(RunFiles):
             wanted.append(State(state))
         most = _limited(limit)
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
-        return RunsPage(runs=found[:most], next=found[most - 1].id if len(found) > most else None)
+        shown = [secret.hidden_run(run) for run in found[:most]]
+        return RunsPage(runs=shown, next=found[most - 1].id if len(found) > most else None)
 
     def _start(self, job: Job, who: str, args: Mapping[str, Any]) -> JobRun:
         run = by_hand(job, self.store.open_runs(job.name), self.clock.wall(), who, args)
@@ -312,7 +314,7 @@ class Desk(RunFiles):
         run = self.planned(number)
         if run.state not in OPEN or not self.store.ask_stop(number, how, who, self.clock.wall()):
             raise UsageError(f"run {number} of job {run.job!r} is over ({run.state.value})")
-        return self.store.run(number)
+        return secret.hidden_run(self.store.run(number))
 
     def _health(self) -> Health:
         trouble = []
