@@ -71,12 +71,13 @@ def _run(root: Path, place: Place | None, *, quiet: bool) -> None:
     from .terminal import logged
 
     terminal = Terminal()
-    beside = []
+    beside, opened = [], []
     if place is not None:
         from ..dashboard.site import Site
 
         _first(root, place, terminal)
-        beside = [Site(place).run]
+        site = Site(place)
+        beside, opened = [site.run], [site.opened()]
 
     def ready(parts: Parts) -> None:
         if not quiet:
@@ -84,7 +85,7 @@ def _run(root: Path, place: Place | None, *, quiet: bool) -> None:
             terminal.line(f"running the jobs in {shown(parts.home)} (pid {os.getpid()}){at}")
 
     with logged(terminal, "info", quiet=quiet), runner() as loop:
-        loop.run(serve(root, project(), beside=beside, said_ready=ready))
+        loop.run(serve(root, project(), beside=beside, said_ready=ready, opened=opened))
 
 
 def _first(root: Path, place: Place, terminal: Terminal) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..jobs.record import JobRun
+from ..jobs.record import BAD, JobRun
 from ..jobs.shown import Dot
 
 BAR, GAP, TALL = 5, 2, 26  # of a sparkline, CSS pixels
@@ -15,22 +15,15 @@ LEAST = 2  # height of a bar of nothing, so that the run is seen
 MOST = 400  # points of a plot; a table has fewer
 
 
-class Bar(msgspec.Struct, frozen=True):
-    """One bar of a sparkline."""
-
-    x: int
-    y: float
-    height: float
-    state: str
-    title: str
-
-
 class Spark(msgspec.Struct, frozen=True):
-    """A sparkline: bars from left to right, the last run at the right; `said` tells it without a picture."""
+    """A sparkline, the last run at the right; `said` tells it without a picture.
+
+    `paths` are the bars of the runs of each state, as one SVG path: a page of many jobs stays small.
+    """
 
     width: int
     height: int
-    bars: list[Bar]
+    paths: list[tuple[str, str]]
     said: str
 
 
@@ -41,23 +34,16 @@ def spark(dots: Sequence[Dot]) -> Spark | None:
     items = any(dot.items for dot in dots)
     values = [float(dot.items) if items else max(0.0, dot.seconds) for dot in dots]
     top = max(values) or 1.0
-    bars = []
+    paths: dict[str, str] = {}
     for place, (dot, value) in enumerate(zip(dots, values, strict=True)):
         tall = LEAST + (TALL - LEAST) * value / top
-        what = f"{dot.items:,} items" if items else f"{dot.seconds:,.1f} s"
-        bars.append(
-            Bar(
-                place * (BAR + GAP),
-                round(TALL - tall, 1),
-                round(tall, 1),
-                dot.state,
-                f"run {dot.id}: {what}, {dot.state}",
-            )
-        )
+        bar = f"M{place * (BAR + GAP)} {TALL}v-{tall:.3g}h{BAR}V{TALL}z"
+        paths[dot.state] = paths.get(dot.state, "") + bar
     unit = "items" if items else "seconds"
-    ends = f"from {min(values):,.0f} to {max(values):,.0f}, last {values[-1]:,.0f}"
+    bad = sum(dot.state in BAD for dot in dots)
+    ends = f"from {min(values):,.0f} to {max(values):,.0f}, last {values[-1]:,.0f}; {bad} ended badly"
     said = f"{unit} of the last {len(dots)} runs: {ends}"
-    return Spark(len(dots) * (BAR + GAP) - GAP, TALL, bars, said)
+    return Spark(len(dots) * (BAR + GAP) - GAP, TALL, [*paths.items()], said)
 
 
 def history(runs: Sequence[JobRun], zone: str) -> str:
@@ -78,7 +64,7 @@ def course(moments: Sequence[dict[str, Any]], zone: str) -> str:
     return _plots(
         zone,
         [each["at"] for each in found],
-        ("Pages a second", "", "pages", [each["rate"] for each in found]),
+        ("Pages a second", "", "pages", [each["rate"] or 0 for each in found]),
         ("In queue", "", "items", [each["queued"] for each in found]),
         ("Errors", "", "errors", [each["failed"] for each in found]),
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+from collections.abc import Iterable
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -21,7 +23,7 @@ log = logging.getLogger("scraper.dashboard.http")
 
 
 class Door:
-    """Answers for an application at an address. `open` raises OSError when it cannot be had; then `close`."""
+    """Answers for an application from `open` on until `close`."""
 
     def __init__(self, app: web.Application, *, most: int = MOST, patience: float = PATIENCE) -> None:
         self._most = most
@@ -33,25 +35,21 @@ class Door:
             auto_decompress=False,  # what is packed is refused, not unpacked first
             logger=log,
         )
-        self._listening: asyncio.Server | None = None
+        self._listening: list[asyncio.Server] = []
 
-    async def open(self, host: str, port: int) -> None:
-        """Let them in from now on."""
+    async def open(self, doors: Iterable[socket.socket]) -> None:
+        """Let them in by sockets that listen."""
         log.addFilter(_worth)
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._next, host, port, backlog=BACKLOG)
+        for each in doors:
+            self._listening.append(await loop.create_server(self._next, sock=each, backlog=BACKLOG))
 
     async def close(self) -> None:
         """Let nobody in any more, and see off who is there."""
-        if self._listening is not None:
-            self._listening.close()
+        for each in self._listening:
+            each.close()
         await self._runner.cleanup()
-
-    @property
-    def ports(self) -> list[int]:
-        """The ports at which it is open."""
-        return [each.getsockname()[1] for each in self._listening.sockets] if self._listening is not None else []
 
     def _next(self) -> asyncio.Protocol:
         server = self._runner.server

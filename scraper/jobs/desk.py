@@ -17,15 +17,15 @@ from ..discover import listed
 from ..errors import UsageError
 from . import secret
 from .checking import Described, checked, described
+from .deciding import run_now
 from .declared import job_from, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
 from .job import Job, Server
 from .outlook import Outlook
-from .plan import by_hand
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
-from .scheduler import Scheduler, added
+from .scheduler import Scheduler
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Jobs
@@ -160,7 +160,8 @@ class Desk(RunFiles):
             await checked(asked, self.project, environ=await self._off(self._environ))
         if self.scheduler is not None:
             return secret.hidden_run(await self.scheduler.start(job.name, who, args))
-        return secret.hidden_run(await self._off(self._start, job, who, args or {}))
+        run = await self._off(run_now, self.store, job.name, self.clock.wall(), who, args or {})
+        return secret.hidden_run(run)
 
     async def cancel(self, number: int, who: str) -> JobRun:
         """End a run in good order; gives how it stands. Raises NotThere, UsageError when it is over."""
@@ -302,13 +303,6 @@ class Desk(RunFiles):
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
         shown = [secret.hidden_run(run) for run in found[:most]]
         return RunsPage(runs=shown, next=found[most - 1].id if len(found) > most else None)
-
-    def _start(self, job: Job, who: str, args: Mapping[str, Any]) -> JobRun:
-        run = by_hand(job, self.store.open_runs(job.name), self.clock.wall(), who, args)
-        made = added(self.store, run)
-        if made is None:
-            raise UsageError(f"job {job.name!r} was removed just now")
-        return made
 
     def _stop(self, number: int, how: Any, who: str) -> JobRun:
         run = self.planned(number)

@@ -21,8 +21,9 @@ ERROR = "error: "  # begins the line with which a command says what is wrong
 def ended(folder: RunFolder, pid: int, code: int | None, at: float, said: bytes) -> Ended:
     """How a run stands after process `pid` of it has ended with `code` (None: nobody saw it).
 
-    `at` is the wall-clock second, `said` the end of what the process had written.
+    `at` is the wall-clock second, `said` the end of what the processes of the run have written.
     """
+    said = _own(said, pid)
     info = record(folder)
     if info is None:
         return Ended(at=at, exit_code=code, why=_unbegun(code, said))
@@ -37,6 +38,17 @@ def ended(folder: RunFolder, pid: int, code: int | None, at: float, said: bytes)
         code = info.exit_code
     state = info.state if folder.state.is_file() or not _kept_items(folder) else FAILED  # it cannot be continued
     return Ended(at=at, exit_code=code, state=state, why=_cut_off(info, own, code, said), **counts(folder))
+
+
+def begins(pid: int, run: str, spider: str, stamp: str) -> str:
+    """The line that stands before what a process has written."""
+    return f"[{stamp}: process {pid} works on run {run} of {spider}]"
+
+
+def _own(said: bytes, pid: int) -> bytes:
+    """What this process has written, without those before it."""
+    before, _, behind = said.rpartition(f": process {pid} works on run ".encode())
+    return behind.partition(b"\n")[2] if before else said
 
 
 def _kept_items(folder: RunFolder) -> bool:

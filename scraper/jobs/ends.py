@@ -19,8 +19,10 @@ STOPPED = "the server was stopped"
 KILLED = "its process was killed"
 DYING = "its process keeps dying"
 REMOVED = "its job was removed"
+OPEN = "its process exited with {}, and its crawl is not over"
 NEWER = "a newer run"  # in the place of a person who stopped a run
 USAGE, RULE, INTERRUPT = 2, 3, 130  # exit codes of a crawl
+GOOD: Final = (FINISHED, BROKE_RULE)  # states of a crawl that is over
 CODES: Final = {FINISHED: 0, FAILED: 1, BROKE_RULE: RULE, INTERRUPTED: INTERRUPT}
 # Signals by which people and machines end a process; any other is a crash.
 KILLS = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
@@ -54,24 +56,27 @@ def attempt(run: JobRun, ended: Ended | None = None, why: str = "") -> Attempt:
 def verdict(run: JobRun, job: Job | None, ended: Ended, *, stopping: bool = False) -> JobRun:
     """The run after its process has ended; `job` is None when it was removed, `stopping` that the server stops.
 
-    Exit code 0 has finished and 3 has broken a rule, whatever was asked meanwhile. Otherwise a run that was asked
-    to stop is cancelled; one that took too long or too much memory has failed, as one that exits 1 or 2 or
-    crashes; it is tried again while `retries` last, except after 2, a mistake that stays. Whatever else ended the
-    process (130, a kill that nobody here asked for, the machine) has interrupted it: it waits for its turn again
-    at once, and after DEATHS in a row without a page more it has failed.
+    A crawl that is over, and whose process exited with 0 or 3 or was killed behind that, has finished or broken a
+    rule, whatever was asked meanwhile. Otherwise a run that was asked to stop is cancelled; one that took too long
+    or too much memory has failed, as one that exits 1 or 2 or crashes; it is tried again while `retries` last,
+    except after 2, a mistake that stays. Whatever else ended the process (130, a kill that nobody here asked for,
+    the machine) has interrupted it: it waits for its turn again at once, and after DEATHS in a row without a page
+    more it has failed.
     """
     code = _code(ended)
     after = _counted(run, ended)
-    if code in (0, RULE):
-        why = "" if code == 0 else ended.why or "it broke a rule"
-        return over(after, State.FINISHED if code == 0 else State.RULE_BROKEN, ended.at, why, code)
+    good = code in (0, RULE)
+    if ended.state in GOOD and (good or code is None or code < 0):
+        finished = code == 0 or (not good and ended.state == FINISHED)
+        why = ended.why or ("" if finished else "it broke a rule")
+        return over(after, State.FINISHED if finished else State.RULE_BROKEN, ended.at, why, code)
     if run.stop:
         return over(after, State.CANCELLED, ended.at, stopped_by(run), code)
     if run.why in (TIMEOUT, MEMORY):
         return _failed(after, job, ended, run.why)
     if code in (None, INTERRUPT) or -code in KILLS:
         return _interrupted(run, after, job, ended, stopping=stopping)
-    return _failed(after, job, ended, ended.why or _said(code))
+    return _failed(after, job, ended, OPEN.format(code) if good else ended.why or _said(code))
 
 
 def stopped_by(run: JobRun) -> str:

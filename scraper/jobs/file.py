@@ -18,6 +18,7 @@ from .waking import wake
 
 T = TypeVar("T", bound=msgspec.Struct)
 Row = tuple[Any, ...]
+LARGEST = 2**63 - 1  # number that a row can have
 
 
 class File:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .file import marks
+from .file import LARGEST, marks
 from .job import DAY, Job, Server
 from .record import OPEN, JobRun, State
 from .runs import RUN, Runs, as_run
@@ -80,7 +80,7 @@ class History(Runs):
 def _newest(job: str, states: Collection[State], before: int | None, limit: int) -> tuple[str, list[Any]]:
     """The query for a page: of each state a page by the index, and the newest of these."""
     where = (["job = ?"] if job else []) + (["id < ?"] if before is not None else [])
-    values: list[Any] = ([job] if job else []) + ([before] if before is not None else [])
+    values: list[Any] = ([job] if job else []) + ([min(before, LARGEST)] if before is not None else [])
     parts, given = [], []
     for state in sorted({str(each) for each in states}) or [""]:
         all_of = [*where, "state = ?"] if state else where

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..errors import StoreError
-from .file import File, Row, columns, marks, value
+from .file import LARGEST, File, Row, columns, marks, value
 from .record import Act, Alert, Delivery
 from .runs import note
 
@@ -159,7 +159,7 @@ class Notices(File):
 
     def _newest(self, table: str, names: str, before: int | None, limit: int, job: str) -> list[Row]:
         where = (["job = ?"] if job else []) + (["id < ?"] if before is not None else [])
-        values = ([job] if job else []) + ([before] if before is not None else [])
+        values = ([job] if job else []) + ([min(before, LARGEST)] if before is not None else [])
         which = f" WHERE {' AND '.join(where)}" if where else ""
         return self.rows(f"SELECT {names} FROM {table}{which} ORDER BY id DESC LIMIT ?", *values, limit)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,7 +49,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Mapping[str, Entry]
     runs: Sequence[JobRun]
     server: Server
-    free_from: dict[str, float] = {}  # worked out once: when the blackout of a job ends that holds now
+    free_from: dict[str, float] = {}  # worked out once a look: when the blackout of a job ends that holds now
 
     def of(self, job: str) -> list[JobRun]:
         """The unfinished runs of a job, oldest first."""
@@ -166,12 +166,12 @@ def chained(situation: Situation, parent: JobRun) -> list[JobRun]:
 
 def may_begin(situation: Situation, run: JobRun) -> float:
     """From when on a run may begin: when it is due and, but for one that was asked for by hand, outside of the
-    blackout of its job; infinite when its job is gone."""
+    blackout of its job. Before it is due the blackout is left out; infinite when its job is gone."""
     entry = situation.jobs.get(run.job)
     if entry is None:
         return math.inf
     if run.cause is Cause.HAND or run.due > situation.now:
-        return run.due if run.cause is Cause.HAND else entry.free(run.due)
+        return run.due
     if run.job not in situation.free_from:
         situation.free_from[run.job] = entry.free(situation.now)
     return situation.free_from[run.job]
@@ -229,10 +229,11 @@ def outdated(situation: Situation) -> Iterator[tuple[JobRun, str]]:
     The newer one must be able to begin but for them, so a run is not ended long before. Of two runs that are made
     up for neither ends the other.
     """
-    for entry in situation.jobs.values():
-        if entry.job.overlap not in (Overlap.CANCEL, Overlap.KILL):
+    for name in {run.job for run in situation.runs}:
+        entry = situation.jobs.get(name)
+        if entry is None or entry.job.overlap not in (Overlap.CANCEL, Overlap.KILL):
             continue
-        theirs = situation.of(entry.job.name)
+        theirs = situation.of(name)
         ready = [run for run in theirs if _comes(situation, run)]
         for run in theirs:
             newer = [each for each in ready if age(each) > age(run)]
@@ -245,11 +246,7 @@ def _comes(situation: Situation, run: JobRun) -> bool:
     return not run.stop and (run.state is State.RUNNING or may_begin(situation, run) <= situation.now)
 
 
-def next_time(situation: Situation, planned: Callable[[Entry], float | None]) -> float:
-    """When something is due by itself: a planned time, a retry, the end of a jitter or a blackout.
-
-    `planned` gives the next planned time of a job.
-    """
-    times = [t for entry in situation.jobs.values() if not entry.kept.paused and (t := planned(entry)) is not None]
-    due = (may_begin(situation, run) for run in situation.runs if run.state is State.QUEUED)
-    return min([*times, *(t for t in due if t > situation.now)], default=math.inf)
+def next_time(situation: Situation) -> float:
+    """When a run that waits may begin by itself: the end of a jitter, of the time before a retry, of a blackout."""
+    waiting = (may_begin(situation, run) for run in situation.runs if run.state is State.QUEUED)
+    return min((t for t in waiting if t > situation.now), default=math.inf)

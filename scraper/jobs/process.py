@@ -64,7 +64,7 @@ class Processes:
             run, log, subprocess.PIPE,
         )  # fmt: skip
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        said.add(log, f"[{stamp}: process {child.pid} works on run {run.run} of {job.spider}]")
+        said.add(log, ending.begins(child.pid, run.run, job.spider, stamp))
         return CrawlProcess(self, run, child, order)
 
     async def adopt(self, run: JobRun) -> CrawlProcess:

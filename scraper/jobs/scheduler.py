@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 from ..clock import Clock
 from ..errors import StoreError, UsageError
 from . import ends, plan
+from .deciding import recorded, run_now, ticked
 from .job import DAY, Job, Server
 from .plan import Entry, Situation
 from .record import Attempt, JobRun, Kept, State
@@ -31,7 +33,7 @@ from .store import Jobs
 RECHECK = 60.0  # seconds at most between two looks: the wall clock may jump, the machine may have slept
 GRACE = 30.0  # seconds that a crawl has to end, beyond its own `grace`
 SAMPLE = 5.0  # seconds between two looks at the memory of a run that has a limit
-STEP = 0.001  # seconds between two looks at least, and between two runs of a job that would have the same time
+LEAST = 0.001  # seconds between two looks
 
 log = logging.getLogger("scraper.jobs")
 T = TypeVar("T")
@@ -81,7 +83,8 @@ class Scheduler:
         self._server = Server()
         self._jobs: dict[str, Entry] = {}
         self._runs: dict[int, JobRun] = {}  # those that are not over
-        self._planned: dict[str, tuple[Entry, float | None]] = {}
+        self._planned: dict[str, float] = {}  # the next planned time of each job
+        self._free_from: dict[str, float] = {}  # see Situation
         self._now = 0.0  # wall-clock second of this look
         self._listeners: list[Callable[[News], None]] = []
         self._news = asyncio.Event()
@@ -127,12 +130,7 @@ class Scheduler:
 
     async def start(self, job: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
         """Run a job now, with these arguments over its own. Raises UsageError where its `overlap` forbids it."""
-        kept = await self._apart(self.store.job, job)
-        unfinished = await self._apart(self.store.open_runs, job)
-        run = plan.by_hand(kept.job, unfinished, self.clock.wall(), who, args or {})
-        made = await self._apart(added, self.store, run)
-        if made is None:
-            raise UsageError(f"job {job!r} was removed just now")
+        made = await self._apart(run_now, self.store, job, self.clock.wall(), who, args or {})
         self._tell(News(job, made))
         self.wake()
         return made
@@ -174,6 +172,7 @@ class Scheduler:
             self._server = await self._apart(self.store.server)
             await self._read_jobs()
         self._runs = {run.id: run for run in await self._apart(self.store.open_runs)}
+        self._free_from = {}
 
     async def _settle(self) -> None:
         """Write down what became of the runs whose process has ended, with the runs that come after them."""
@@ -181,21 +180,17 @@ class Scheduler:
             run, ended = self._runs.get(working.run.id, working.run), working.ended
             assert ended is not None
             after = ends.verdict(run, self._job(run), ended, stopping=self._stopping is not None)
-            then = plan.chained(self._situation(), after) if after.state is State.FINISHED else []
-            await self._write(after, ends.attempt(run, ended, after.why), then)
+            await self._write(after, ends.attempt(run, ended, after.why))
             del self.working[run.id]
 
     async def _tick(self) -> None:
         """Plan the runs whose time has come."""
-        for name, entry in list(self._jobs.items()):
-            planned = self._planned_next(entry)
-            if entry.kept.paused or planned is None or planned > self._now:
-                continue
-            unfinished = self._situation().of(name)
-            rows = await self._apart(plan.tick, entry, unfinished, self._now)
-            for run in await self._apart(self.store.planned, name, self._now, rows):
+        for name in [name for name, planned in self._planned.items() if planned <= self._now]:
+            entry = self._jobs[name]
+            for run in await self._apart(ticked, self.store, entry, self._now):
                 self._told(run)
             self._jobs[name] = Entry(replace(entry.kept, upto=self._now), entry.times)
+            self._planned[name] = _next(self._jobs[name])
 
     async def _end(self) -> None:
         """End the runs that must not go on: somebody or a newer run wants it, or they are beyond a limit."""
@@ -242,7 +237,8 @@ class Scheduler:
     def _until(self) -> float:
         """The monotonic second of the next look, should nothing happen before."""
         now, waits = self.clock.monotonic(), [RECHECK]
-        waits.append(plan.next_time(self._situation(), self._planned_next) - self.clock.wall())
+        due = min(self._planned.values(), default=math.inf)
+        waits.append(min(due, plan.next_time(self._situation())) - self.clock.wall())
         for working in self.working.values():
             job = self._job(working.run)
             if job is not None and job.timeout is not None and not working.run.why:
@@ -251,7 +247,7 @@ class Scheduler:
                 waits.append(SAMPLE)
             if working.asked is Ask.CANCEL:
                 waits.append(working.asked_at + self._grace(job) - now)
-        return now + max(STEP, min(waits))
+        return now + max(LEAST, min(waits))
 
     async def _leave(self) -> None:
         """End what runs; it waits in the store for the next start."""
@@ -267,26 +263,20 @@ class Scheduler:
     # What the steps are made of.
 
     def _situation(self) -> Situation:
-        return Situation(now=self._now, jobs=self._jobs, runs=[*self._runs.values()], server=self._server)
+        return Situation(
+            now=self._now, jobs=self._jobs, runs=[*self._runs.values()], server=self._server,
+            free_from=self._free_from,
+        )  # fmt: skip
 
     def _job(self, run: JobRun) -> Job | None:
         entry = self._jobs.get(run.job)
         return None if entry is None else entry.job
 
-    def _planned_next(self, entry: Entry) -> float | None:
-        """The next planned time of a job, worked out once."""
-        name = entry.job.name
-        known = self._planned.get(name)
-        if known is None or known[0] is not entry:
-            known = self._planned[name] = (entry, entry.times.after(entry.kept.upto))
-        return known[1]
-
     async def _read_jobs(self) -> None:
         kept = {each.job.name: each for each in await self._apart(self.store.jobs)}
         before = self._jobs
         self._jobs = {name: _entry(each, before.get(name)) for name, each in kept.items()}
-        for name in before.keys() - kept.keys():
-            self._planned.pop(name, None)
+        self._planned = {name: _next(entry) for name, entry in self._jobs.items()}
         for name in before.keys() | kept.keys():
             old, new = before.get(name), self._jobs.get(name)
             if old is None or new is None or old.kept.version != new.kept.version:
@@ -294,9 +284,9 @@ class Scheduler:
             if new is not None and new.kept.upto > self._now + DAY and new is not old:
                 log.warning("job %r is planned up to a time far ahead: the clock was wrong then, or is now", name)
 
-    async def _write(self, run: JobRun, attempt: Attempt | None = None, then: Sequence[JobRun] = ()) -> JobRun:
+    async def _write(self, run: JobRun, attempt: Attempt | None = None) -> JobRun:
         """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept."""
-        kept, made = await self._apart(_recorded, self.store, run, attempt, then)
+        kept, made = await self._apart(recorded, self.store, self._situation(), run, attempt)
         if run.id in self.working:
             self.working[run.id].run = kept
         for each in (kept, *made):
@@ -371,21 +361,7 @@ def _entry(kept: Kept, before: Entry | None) -> Entry:
         return Entry(kept, Schedule.parse(Job(name=kept.job.name, spider=kept.job.spider)))
 
 
-def _recorded(
-    store: Jobs, run: JobRun, attempt: Attempt | None, then: Sequence[JobRun]
-) -> tuple[JobRun, list[JobRun]]:
-    with store.change():
-        kept = store.update(run, attempt=attempt)
-        return kept, [made for each in then if (made := added(store, each)) is not None]
-
-
-def added(store: Jobs, run: JobRun) -> JobRun | None:
-    """Add a run that a person or another run wants, a little later when its job has one at that time.
-
-    None when its job is gone.
-    """
-    while (made := store.plan(run)) is None:
-        if store.by_time(run.job, run.planned) is None:
-            return None
-        run = replace(run, planned=run.planned + STEP)
-    return made
+def _next(entry: Entry) -> float:
+    """The next planned time of a job."""
+    planned = None if entry.kept.paused else entry.times.after(entry.kept.upto)
+    return math.inf if planned is None else planned

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -57,18 +57,21 @@ Beside = Callable[[Parts], Awaitable[None]]
 
 async def serve(
     root: Path, project: Path, *, beside: Sequence[Beside] = (), clock: Clock | None = None,
-    said_ready: Callable[[Parts], None] | None = None,
+    said_ready: Callable[[Parts], None] | None = None, opened: Sequence[AbstractContextManager[object]] = (),
 ) -> None:  # fmt: skip
     """Run the jobs of an output folder until SIGINT or SIGTERM: crawls end in good order, and go on at the next
     start. A second one leaves at once: crawls go on, and the next server finds them.
 
-    `beside` run as long as the server does; one that fails ends it. Raises UsageError when another server has the
-    folder, StoreError, OutputError.
+    `beside` run as long as the server does; one that fails ends it. `opened` are entered before a crawl is
+    touched, and left when all has ended: what must be had, such as a port. Raises UsageError when another server
+    has the folder, StoreError, OutputError.
     """
     home = prepared(root)
     clock = clock or Clock()
     with ExitStack() as during:
         during.enter_context(_alone(home))
+        for each in opened:
+            during.enter_context(each)
         during.enter_context(serverlog.kept(home))
         store = during.enter_context(Jobs(home))
         runner = Processes(

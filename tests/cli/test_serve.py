@@ -16,6 +16,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from scraper.dashboard.site import Place, bound
+from scraper.jobs.job import Job
+from scraper.jobs.record import Cause, JobRun
 from scraper.jobs.store import Jobs
 from tests.cli.command import begin, ended, scraper
 
@@ -112,12 +115,45 @@ async def test_another_address_needs_a_password_and_a_word(tmp_path: Path) -> No
             assert answer.status == 421
 
 
-async def test_a_port_that_is_taken_is_told_and_nothing_is_left_behind(tmp_path: Path) -> None:
+async def test_a_port_that_is_taken_is_told_before_any_crawl_begins(tmp_path: Path) -> None:
+    home = tmp_path / "output" / ".jobs"
+    home.mkdir(parents=True)
+    (tmp_path / "scraper.toml").touch()
+    with Jobs(home) as store:
+        store.put(Job(name="shop", spider="shop"), now=0.0, who="t")
+        waiting = store.plan(JobRun(id=0, job="shop", spider="shop", planned=1.0, cause=Cause.HAND, due=1.0))
+    assert waiting is not None
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         refused = await scraper("serve", "--port", str(port), cwd=tmp_path)
-    assert (refused.code, "--port chooses another" in refused.err) == (2, True), refused.err
-    with Jobs(tmp_path / "output" / ".jobs") as store:
-        assert store.jobs() == []
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1] == (
+        f"error: cannot listen at http://127.0.0.1:{port}/: Address already in use; --port chooses another"
+    )
+    assert "running the jobs" not in refused.err
+    with Jobs(home) as store:
+        assert store.run(waiting.id) == waiting
+
+
+async def test_a_second_server_is_refused_because_there_is_one_whatever_its_port(tmp_path: Path) -> None:
+    async with serving(tmp_path) as address:
+        refused = await scraper("serve", "--port", address.rpartition(":")[2], cwd=tmp_path)
+    assert (refused.code, "there can be only one" in refused.err) == (2, True), refused.err
+
+
+async def test_it_listens_at_every_address_of_a_name() -> None:
+    port = free()
+    addresses = {found[4][0] for found in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
+    with bound(Place(host="localhost", port=port)) as doors:
+        assert {door.getsockname()[0] for door in doors} <= addresses
+        for door in doors:
+            socket.create_connection(door.getsockname()[:2], timeout=2).close()
+
+
+async def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
+    await scraper("serve", "--reset-password", cwd=tmp_path)
+    refused = await scraper("serve", "--host", "192.0.2.1", "--public", "--port", str(free()), cwd=tmp_path)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1), refused.err
+    assert refused.err.endswith(": Cannot assign requested address\n")

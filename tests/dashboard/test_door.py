@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,11 +27,12 @@ def at(desk: Desk, access: Access) -> Open:
     @asynccontextmanager
     async def opened(*, most: int = 10, patience: float = 10.0) -> AsyncIterator[int]:
         door = Door(build(desk, access, Options()), most=most, patience=patience)
-        await door.open("127.0.0.1", 0)
-        try:
-            yield door.ports[0]
-        finally:
-            await door.close()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            await door.open([listening])
+            try:
+                yield listening.getsockname()[1]
+            finally:
+                await door.close()
 
     return opened
 

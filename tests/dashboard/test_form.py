@@ -32,13 +32,17 @@ class Typed(Spider):
     def parse(self, response):
         yield {"url": response.url}
 '''
+TOLD = Alerts(failed=False, items_below=0.5, error_rate=0.1, longer_than=90.0, to=("team",), quiet=("22:00-07:00",))
 FULL = Job(
-    name="full", spider="shop", schedule="30 8 * * mon-fri", timezone="Europe/Berlin", args={"shelf": "art", "n": 3},
-    settings={"delay": 1.5, "hosts": {"a.test": {"delay": 2.0}}}, output=(Output("a.csv"), Output("b.jsonl", "changes", True)),
+    name="full", spider="shop", schedule="30 8 * * mon-fri", timezone="Europe/Berlin",
+    args={"shelf": "art", "n": 3}, settings={"delay": 1.5, "hosts": {"a.test": {"delay": 2.0}}},
+    output=(Output("a-{run}.csv"), Output("b-{run}.jsonl", "changes", True)),
     key=("url", "id"), overlap=Overlap.ALLOW, catch_up=CatchUp.ALL, catch_up_within=5400.0, resume=False,
-    alerts=Alerts(failed=False, items_below=0.5, error_rate=0.1, longer_than=90.0, to=("team",), quiet=("22:00-07:00",)),
-    after=("other",), jitter=30.0, start="2026-01-01", end="2027-01-01", blackout=("sat 00:00-24:00", "12:00-13:00"),
-    timeout=7200.0, memory=2**30, retries=3, retry_delay=10.0, priority=-2, parallel=2, group="g", keep=7, note="a note",
+    alerts=TOLD,
+    after=("other",), jitter=30.0, start="2026-01-01", end="2027-01-01",
+    blackout=("sat 00:00-24:00", "12:00-13:00"),
+    timeout=7200.0, memory=2**30, retries=3, retry_delay=10.0, priority=-2, parallel=2, group="g",
+    keep=7, note="a note",
 )  # fmt: skip
 
 

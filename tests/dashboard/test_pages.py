@@ -20,8 +20,8 @@ PLAIN = (
 )  # fmt: skip
 OF_JOB = ("/jobs/{job}", "/jobs/{job}/edit", "/runs?job={job}", "/alerts?job={job}", "/settings/audit?job={job}")
 OF_RUN = (
-    "/runs/{run}", "/runs/{run}/items", "/runs/{run}/items/0", "/runs/{run}/changes", "/runs/{run}/changes?kind=changed",
-    "/runs/{run}/log",
+    "/runs/{run}", "/runs/{run}/items", "/runs/{run}/items/0", "/runs/{run}/changes",
+    "/runs/{run}/changes?kind=changed", "/runs/{run}/log",
 )  # fmt: skip
 
 

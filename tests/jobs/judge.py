@@ -146,7 +146,7 @@ class Judge:
         if job.overlap in (Overlap.QUEUE_ALL, Overlap.QUEUE_ONE, Overlap.SKIP) and run.cause is not Cause.HAND:
             older = [each for each in others if each.job == run.job and self.before(each, run)]
             assert not older, f"{run} begins before {older}"
-        if self.world.chance.random() < 0.1:
+        if self.world.chance.random() < 0.1 and self.world.refused < self.world.now:
             first = [each for each in others if each.priority > run.priority and self.could_begin(each)]
             assert not first, f"{run} begins before {first}"
 

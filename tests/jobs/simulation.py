@@ -137,6 +137,7 @@ class World:
         self.crash_in = 0  # dangers from now; 0: not
         self.pid = 100
         self.idle: Callable[[], None] = lambda: None
+        self.refused = 0.0  # when a process could not be started last
         self.calm = False  # nothing happens by chance
         self.deaf = False  # no process hears SIGTERM
         self.fates: list[tuple[str, float]] = []  # of the next processes, with the second of their end
@@ -196,10 +197,9 @@ class World:
     async def start(self, run: JobRun, job: Job) -> Body:
         """A process that waits to be told."""
         self.danger()
-        if not self.calm and self.chance.random() < 0.002:
-            raise OSError("no room for another process")
-        if not self.calm and self.chance.random() < 0.001:
-            raise UsageError("the project is gone")
+        if not self.calm and self.chance.random() < 0.003:
+            self.refused = self.now
+            raise self.chance.choice((OSError("no room for another process"), UsageError("the project is gone")))
         self.pid += 1
         body = self.alive[self.pid] = Body(self, self.pid, run, job)
         self.bodies[body.pid, body.birth] = body

@@ -42,6 +42,23 @@ def test_an_exit_code_or_the_record_of_the_crawl_says_what_has_become_of_it(
     assert after(code, state).state == State(expected)
 
 
+@pytest.mark.parametrize(("code", "state"), [(0, "running"), (0, ""), (3, "running"), (0, "interrupted")])
+def test_a_good_exit_code_of_a_crawl_that_is_not_over_is_a_failure(code: int, state: str) -> None:
+    run = after(code, state, failures=2)
+    assert (run.state, run.exit_code) == (State.FAILED, code)
+    assert run.why == f"its process exited with {code}, and its crawl is not over"
+
+
+@pytest.mark.parametrize(("code", "state"), [(-9, "finished"), (-11, "finished"), (-15, "rule_broken")])
+def test_a_crawl_that_was_over_when_its_process_was_killed_is_not_done_again(code: int, state: str) -> None:
+    assert (after(code, state).state, after(code, state).exit_code) == (State(state), code)
+
+
+def test_what_a_good_run_has_to_say_is_kept() -> None:
+    ended = Ended(at=NOW, exit_code=0, state="finished", why="what changed is not known: no key")
+    assert ends.verdict(RUN, JOB, ended).why == "what changed is not known: no key"
+
+
 def test_a_failure_is_tried_again_later_and_later_until_its_retries_are_used_up() -> None:
     first, second, third = (after(1, "failed", failures=number) for number in range(3))
     assert (first.failures, first.due, second.due) == (1, NOW + 10 + 60, NOW + 10 + 120)

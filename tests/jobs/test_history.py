@@ -32,6 +32,12 @@ def filled(jobs: Jobs, count: int, names: int = 1, *, step: float = 60.0) -> Non
         base.executemany(_INSERT, (row(number) for number in range(count)))
 
 
+def test_a_page_before_a_number_that_no_row_can_have_is_the_first(jobs: Jobs) -> None:
+    filled(jobs, 3)
+    assert jobs.runs(before=10**30) == jobs.runs()
+    assert jobs.acts(before=10**30) == jobs.acts() != []
+
+
 def test_pages_of_runs_hold_each_run_once_newest_first(jobs: Jobs) -> None:
     filled(jobs, 103, 2)
     for choice in ({}, {"job": "job1"}, {"states": (State.FAILED,)}, {"job": "job0", "states": ENDS}):

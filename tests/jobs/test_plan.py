@@ -146,6 +146,11 @@ def test_limits_hold_for_all_for_a_group_and_for_a_job() -> None:
     assert ids(plan.turns(situation(*runs, server=Server(parallel=2, groups={"shops": 2}), **jobs))) == [2]
 
 
+def test_two_of_a_group_do_not_begin_in_one_look() -> None:
+    jobs: dict[str, Any] = {"a": {"group": "shops"}, "b": {"group": "shops"}}
+    assert ids(plan.turns(situation(run(1, job="a"), run(2, job="b"), **jobs))) == [1]
+
+
 def test_a_run_waits_for_the_retries_of_the_one_before() -> None:
     retried = run(1, due=NOON + 60, attempts=1, failures=1)
     queue: dict[str, Any] = {"shop": {"overlap": "queue_all"}}
@@ -160,7 +165,7 @@ def test_nothing_begins_in_a_blackout_but_what_was_asked_for_by_hand() -> None:
     runs = run(1), run(2), run(3, cause=Cause.HAND)
     now = situation(*runs, **dark)
     assert ids(plan.turns(now)) == [3]
-    assert plan.may_begin(now, runs[0]) == NOON + HOUR == plan.next_time(now, lambda entry: None)
+    assert plan.may_begin(now, runs[0]) == NOON + HOUR == plan.next_time(now)
 
 
 @pytest.mark.parametrize("how", ["cancel", "kill"])
@@ -183,7 +188,7 @@ def test_what_comes_after_a_run_comes_once_for_each_job_that_says_so() -> None:
     ]
 
 
-def test_the_next_time_is_the_first_of_planned_times_and_retries() -> None:
-    now = situation(run(1, due=NOON + 90), run(2, due=NOON - 5))
-    assert plan.next_time(now, lambda entry: entry.times.after(entry.kept.upto)) == NOON + 90
-    assert plan.next_time(now, lambda entry: NOON + 30) == NOON + 30
+def test_the_next_time_is_that_of_the_first_run_that_waits_for_nothing_else() -> None:
+    assert (
+        plan.next_time(situation(run(1, due=NOON + 90), run(2, due=NOON + 60), run(3, due=NOON - 5))) == NOON + 60
+    )

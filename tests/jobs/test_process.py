@@ -103,6 +103,17 @@ async def test_asked_to_end_it_commits_and_the_next_process_goes_on(place: Place
     assert len({item["url"] for item in place.items(run)}) == len(place.items(run)) == PAGES
 
 
+@pytest.mark.parametrize(("body", "why"), [
+    ("os._exit(0)", "its process ended with exit code 0"), ("os._exit(7)", "its process ended with exit code 7"),
+    ("print('shop is shut', flush=True); os._exit(7)", "shop is shut"),
+])  # fmt: skip
+async def test_why_a_process_ended_is_its_own_words_not_the_servers(place: Place, body: str, why: str) -> None:
+    place.spider(body=body)
+    run = place.run()
+    found = await ended(await crawling(place.runner(), run))
+    assert (found.state, found.why) == ("running", why)
+
+
 async def test_what_was_killed_tells_what_is_durable(place: Place) -> None:
     run = place.run()
     process = await crawling(place.runner(), run)

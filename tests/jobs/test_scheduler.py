@@ -246,6 +246,14 @@ async def test_a_job_that_is_paused_plans_nothing_and_makes_up_for_nothing(room:
     assert [(run.planned - NOON) / HOUR for run in here.runs()] == [3]
 
 
+async def test_a_job_whose_zone_is_not_known_any_more_holds_up_no_other(room: Callable[..., Room]) -> None:
+    here = room(HOURLY)
+    lost = msgspec.convert({"name": "lost", "spider": "shop", "schedule": "@hourly", "timezone": "No/Where"}, Job)
+    Jobs.put(here.store, lost, now=NOON, who="test")
+    await here.server(1.5)
+    assert (here.states(), here.states("lost")) == (["finished"], [])
+
+
 async def test_the_store_is_read_in_a_thread_and_the_loop_stays_free(tmp_path: Path) -> None:
     """With the machine's own clock: nothing to do but to be woken and stopped."""
     with Jobs(tmp_path / ".jobs") as store:

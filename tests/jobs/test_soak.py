@@ -64,14 +64,14 @@ class Soak:
         overlap = list(Overlap)[number % 6]
         own: dict[str, Any] = {"schedule": schedule, "timezone": chance.choice(ZONES)}
         if number % 20 == 7:
-            until = "2026-01-02T18:00" if number > 20 else "2026-01-02T01:00"
+            until = "2026-01-02T18:00" if number in (27, 47) else "2026-01-02T01:00"
             own |= {"schedule": "every 30 seconds", "start": "2026-01-02", "end": until}
             apart = 30.0
         if number % 20 == 11:
             own |= {"schedule": "", "after": (f"job{number - 1}", f"job{number - 3}")}
-        if number % 20 == 13:
+        if number == 33:
             own |= {"memory": 10**8}
-            apart = min(apart, 2 * HOUR)
+            apart = 10 * MINUTE  # a process with a limit is looked at every few seconds
         waits = overlap in (Overlap.QUEUE_ALL, Overlap.ALLOW)
         self.durations[name] = min(2 * HOUR, apart * (0.1 if waits else chance.choice((0.05, 0.1, 0.3, 1.2))))
         if chance.random() < 0.3:
@@ -175,17 +175,21 @@ class Soak:
                     assert kept.job.overlap in (Overlap.SKIP, Overlap.QUEUE_ONE)
             case "cancel" | "kill" as how if self.judge.open:
                 store.ask_stop(self.chance.choice(list(self.judge.open)), how, "ann", now)
-            case "pause" if not any(job.name in each.after for each in self.declared):
+            case "pause" if not self.chained(job):
                 (store.unpause if kept.paused else lambda *a: store.pause(a[0], "a test", *a[1:]))(
                     job.name, now, "ann"
                 )
             case "edit" if job.schedule:
                 store.put(replace(job, timezone=self.chance.choice(ZONES)), now=now, who="ann")
-            case "remove" if self.chance.random() < 0.1 and not job.after:
+            case "remove" if self.chance.random() < 0.1 and not self.chained(job):
                 store.remove(job.name, now, "ann")
                 store.put(job, now=max(now, kept.upto), who="ann")
         if self.scheduler is not None:
             self.scheduler.wake()
+
+    def chained(self, job: Job) -> bool:
+        """Whether it comes after others, or others after it."""
+        return bool(job.after) or any(job.name in each.after for each in self.declared)
 
     def said(self, seconds: float) -> str:
         """What happened."""

@@ -39,7 +39,7 @@ def add(name: str, root: str | None, **given: Any) -> int:
     """
     job = job_from(name, from_options.data_of(given), "not added")
     _check(job)
-    with opened(root, change=True) as desk:
+    with opened(root, new=True) as desk:
         if any(kept.job.name == name for kept in desk.store.jobs()):
             raise UsageError(f"there is a job {name!r} already: `scraper jobs edit {name}` changes it")
         desk.store.put(job, now=time.time(), who=who(), version=0)

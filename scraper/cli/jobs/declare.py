@@ -52,7 +52,9 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
         return 1 if pending else 0
     if not yes and not _agreed(pending):
         return 1
-    with opened(root, change=True) as desk:
+    with opened(root, new=True) as desk:
+        if desk.store.pending(declared) != pending:
+            raise UsageError("nothing was applied: the jobs were changed meanwhile; look at the difference again")
         changed = desk.store.apply(declared, time.time(), who())
         if not as_json:
             click.echo(f"applied {count(len(changed), 'change')}", err=True)

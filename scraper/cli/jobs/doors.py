@@ -19,7 +19,7 @@ from ...logs import clean
 from .. import options
 from ..table import table
 from .moments import at, zone_of
-from .place import as_json, done, opened, print_json, who
+from .place import as_json, done, opened, print_json, there, who
 
 ROLES = ("viewer", "operator", "admin")
 role = click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What it may do.")
@@ -28,7 +28,7 @@ UTC = zone_of(None)
 
 @contextmanager
 def _doors(root: str | None) -> Iterator[tuple[Desk, Access]]:
-    with opened(root, change=True) as desk:
+    with opened(root, new=True) as desk:
         yield desk, Access(desk.store)
 
 
@@ -52,8 +52,10 @@ def users() -> None:
 @options.folder
 def list_users(as_json: bool, root: str | None) -> int:
     """All users (the default)."""
-    with _doors(root) as (_, access):
-        found = access.users()
+    found = []
+    if there(root):
+        with _doors(root) as (_, access):
+            found = access.users()
     if as_json:
         print_json(found)
         return 0
@@ -131,8 +133,10 @@ def tokens() -> None:
 @options.folder
 def list_tokens(as_json: bool, root: str | None) -> int:
     """All tokens, without what they are (the default)."""
-    with _doors(root) as (_, access):
-        found = access.tokens()
+    found = []
+    if there(root):
+        with _doors(root) as (_, access):
+            found = access.tokens()
     if as_json:
         print_json(found)
         return 0

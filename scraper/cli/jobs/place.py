@@ -37,16 +37,12 @@ def there(root: str | None) -> bool:
 
 
 @contextmanager
-def opened(root: str | None, *, change: bool = False) -> Iterator[Desk]:
-    """The desk of an output folder. Raises UsageError when it is only to be read and there is nothing."""
+def opened(root: str | None, *, change: bool = False, new: bool = False) -> Iterator[Desk]:
+    """The desk of an output folder. Raises UsageError when nothing is there, unless it may be `new`."""
     folder = output_folder(root).absolute()
-    if change:
-        store = Jobs(prepared(folder))
-    elif there(root):
-        store = Jobs(folder / HOME, read_only=True)
-    else:
+    if not new and not there(root):
         raise UsageError(f"there are no jobs in {shown(folder)}/ yet: {NONE_YET}")
-    with store:
+    with Jobs(prepared(folder) if new else folder / HOME, read_only=not (change or new)) as store:
         yield Desk(store, root=folder, project=project())
 
 

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from ...errors import UsageError
 from ...jobs.access import Role
+from ...jobs.job import Job
 from ...jobs.shown import JobLine
 from ..charts import history, spark
-from ..fields import toml
+from ..fields import FIELDS, texts, toml
 from ..given import before, filled, word
 from ..guard import who
 from ..routes import DESK, Routes
@@ -69,9 +70,18 @@ async def job(request: web.Request) -> web.StreamResponse:
         paged=older is not None,
         series=series,
         plots=history(series, page.job.timezone) if len(series) > 1 else "",
-        trouble="",
-        args="",
+        rules=rules(page.job),
     )
+
+
+def rules(job: Job) -> list[tuple[str, str]]:
+    """The alerts that a job has asked for: (what the form calls it, its value)."""
+    given = texts(job)
+    return [
+        (field.label, given[name])
+        for name, field in FIELDS.items()
+        if name.startswith("alerts.") and given[name] not in ("", "false")
+    ]
 
 
 @routes.post(JOB + "/start", Role.OPERATOR)

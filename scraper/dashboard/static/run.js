@@ -18,6 +18,7 @@
 
   let before = null;
   const moment = (data) => {
+    if (state === "queued") { again(); return; }
     set("n-pages", number(data.pages)); set("n-items", number(data.items)); set("n-failed", number(data.failed));
     set("n-queued", number(data.queued)); set("n-hosts", number(data.hosts));
     let rate = 0;
@@ -64,18 +65,31 @@
   const box = document.querySelector(".logbox");
   if (box) box.scrollTop = box.scrollHeight;
 
-  const source = new EventSource(`/events?run=${root.dataset.run}`);
-  let opened = Infinity;
-  source.addEventListener("open", () => { opened = performance.now(); });
-  for (const [kind, show] of [["item", item], ["log", line], ["moment", moment]]) source.addEventListener(kind, (event) => show(JSON.parse(event.data)));
+  let source, opened = Infinity, left = false;
   let state = document.querySelector("#state .state");
   state = state ? state.classList[1] : "";
-  const again = () => { source.close(); location.reload(); };
-  source.addEventListener("run", (event) => {
-    const run = JSON.parse(event.data);
-    if (state === "queued" && run.state === "running") again();
-    state = run.state;
-  });
-  source.addEventListener("end", () => { source.close(); setTimeout(() => location.reload(), 300); });
-  addEventListener("pagehide", () => source.close());
+  const again = () => { left = true; source.close(); location.reload(); };
+  const listen = () => {
+    source = new EventSource(`/events?run=${root.dataset.run}`);
+    source.addEventListener("open", () => { opened = performance.now(); });
+    for (const [kind, show] of [["item", item], ["log", line], ["moment", moment]]) source.addEventListener(kind, (event) => show(JSON.parse(event.data)));
+    source.addEventListener("run", (event) => {
+      const run = JSON.parse(event.data);
+      if (state === "queued" && run.state === "running") again();
+      state = run.state;
+    });
+    source.addEventListener("end", again);
+    source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED && !left) setTimeout(look, 1000); });
+  };
+  // The stream was refused: the run may have ended before it began, or too many listen.
+  const look = async () => {
+    const answer = await fetch(`/api/v1/runs/${root.dataset.run}`).catch(() => null);
+    if (left) return;
+    if (answer && (answer.status === 401 || (answer.ok && !["queued", "running"].includes((await answer.json()).run.state)))) again();
+    else setTimeout(listen, 10000);
+  };
+  listen();
+  addEventListener("pagehide", () => { left = true; source.close(); });
+  // back from the cache of the browser: what is shown is old
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 })();

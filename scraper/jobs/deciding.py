@@ -1,0 +1,58 @@
+"""Decisions that are judged on the runs in the store, in the transaction that adds to them.
+
+Commands, pages and the scheduler add runs at the same time: so each sees what the other has added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from . import plan
+from .plan import Entry, Situation
+from .record import Attempt, JobRun, State
+from .store import Jobs
+
+STEP = 0.001  # seconds between two runs of a job that would have the same time
+
+
+def ticked(store: Jobs, entry: Entry, now: float) -> list[JobRun]:
+    """Plan the runs of a job whose time has come; gives those that are new."""
+    with store.change():
+        rows = plan.tick(entry, store.open_runs(entry.job.name), now)
+        return store.planned(entry.job.name, now, rows)
+
+
+def recorded(
+    store: Jobs, situation: Situation, run: JobRun, attempt: Attempt | None
+) -> tuple[JobRun, list[JobRun]]:
+    """Write how a run stands, and when it has finished the runs that come after it; gives it and them."""
+    with store.change():
+        kept = store.update(run, attempt=attempt)
+        if kept.state is not State.FINISHED:
+            return kept, []
+        then = plan.chained(replace(situation, runs=store.open_runs()), kept)
+        return kept, [made for each in then if (made := added(store, each)) is not None]
+
+
+def run_now(store: Jobs, job: str, now: float, who: str, args: Mapping[str, Any]) -> JobRun:
+    """Add a run that somebody wants now. Raises UsageError where there is no such job or `overlap` forbids it."""
+    with store.change():
+        declared = store.job(job).job
+        made = added(store, plan.by_hand(declared, store.open_runs(job), now, who, args))
+    assert made is not None  # the job is there
+    return made
+
+
+def added(store: Jobs, run: JobRun) -> JobRun | None:
+    """Add a run that a person or another run wants, a little later when its job has one at that time.
+
+    None when its job is gone.
+    """
+    while (made := store.plan(run)) is None:
+        if store.by_time(run.job, run.planned) is None:
+            return None
+        run = replace(run, planned=run.planned + STEP)
+    return made

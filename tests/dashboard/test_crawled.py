@@ -1,0 +1,91 @@
+"""The pages about what a crawl has left, over a real one."""
+
+from __future__ import annotations
+
+from shutil import rmtree
+from urllib.parse import quote
+
+import pytest
+from msgspec.structs import replace
+
+from scraper import Response, Spider, crawl
+from scraper.jobs.desk import Desk
+from scraper.jobs.record import JobRun, State
+from scraper.jobs.store import Jobs
+from scraper.testing.site import Site
+from tests.dashboard.conftest import Browser, Stopped
+from tests.dashboard.test_pages import page
+
+BAD = "<script>alert(1)</script>"
+
+
+class Shop(Spider):
+    name = "shop"
+    url: str
+    settings = {"delay": 0.0, "retries": 0}
+
+    async def start(self):  # type: ignore[no-untyped-def]
+        yield self.url
+
+    def parse(self, response: Response):  # type: ignore[no-untyped-def]
+        yield {"url": response.url, "title": response.css("title::text").get()}
+        yield response.follow_all(css="a")
+
+
+@pytest.fixture
+async def run(desk: Desk, store: Jobs, clock: Stopped) -> JobRun:
+    """A run of a site that has a page with script in its title, and links that fail."""
+    made = store.plan(JobRun(id=0, job="shop", spider="shop", planned=clock.wall()))
+    assert made is not None
+    async with Site() as site:
+        site.page(
+            "/", f"<title>{BAD}</title><a href='/gone?{BAD}'>a</a><a href='/b'>b</a><a href='javascript:x'>c</a>"
+        )
+        site.page("/b", "<title>B</title>")
+        done = await crawl(Shop(url=site.url("/")), folder=desk.root)
+    assert done.folder is not None
+    store.update(replace(made, run=done.folder.name, state=State.RUNNING, began=clock.wall(), pages=2, items=2))
+    store.update(replace(store.run(made.id), state=State.FINISHED, ended=clock.wall()))
+    return store.run(made.id)
+
+
+async def test_items_are_in_a_table_and_each_is_whole_by_itself(admin: Browser, run: JobRun) -> None:
+    words = (await page(admin, f"/runs/{run.id}/items")).words
+    assert BAD in words
+    assert "title" in words
+    assert BAD in (await page(admin, f"/runs/{run.id}/items/0")).words
+    await page(admin, f"/runs/{run.id}/items/3", 404)
+    assert "Nothing found" in (await page(admin, f"/runs/{run.id}/items?search=nowhere")).words
+    assert "B" in (await page(admin, f"/runs/{run.id}/items?search=/b")).words
+
+
+async def test_the_ledger_tells_what_became_of_every_request(admin: Browser, run: JobRun) -> None:
+    found = await page(admin, f"/runs/{run.id}/requests")
+    assert "What became of 3 requests" in found.words
+    assert "status 404" in found.words
+    failed = await page(admin, f"/runs/{run.id}/requests?which=failed")
+    assert "/gone" in failed.words
+    assert "status 404" in failed.words
+    assert "There are none of these" in (await page(admin, f"/runs/{run.id}/requests?which=redirected")).words
+    assert "there is no state or reason" in (await page(admin, f"/runs/{run.id}/requests?which=faild")).words
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a.test/", "javascript:alert(1)", BAD, "\u202e", "http://a.test/" + "a" * 1900]
+)
+async def test_any_url_is_explained(admin: Browser, run: JobRun, url: str) -> None:
+    found = await page(admin, f"/runs/{run.id}/requests?url={quote(url)}")
+    assert "never found" in found.words or "dropped" in found.words or "bad url" in found.words
+
+
+async def test_the_summary_names_errors_and_the_politeness_proof(admin: Browser, run: JobRun) -> None:
+    words = (await page(admin, f"/runs/{run.id}")).words
+    for said in ("Errors by cause", "status", "404", "Politeness", "kept", "End of the log"):
+        assert said in words
+
+
+async def test_a_run_whose_folder_was_deleted_still_has_a_page(admin: Browser, run: JobRun, desk: Desk) -> None:
+    rmtree(desk.root / "shop")
+    await page(admin, f"/runs/{run.id}")
+    for part in ("items", "requests", "log", "changes"):
+        assert "is not there any more" in (await page(admin, f"/runs/{run.id}/{part}", 404)).words
