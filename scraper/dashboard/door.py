@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 MOST = 160  # connections; one of a browser is open as long as a page of it follows events
+BACKLOG = 32  # that wait to be accepted
 PATIENCE = 30.0  # seconds until a request must be there, whole but for its body
 BEHIND_PROXY = 75.0  # the same: longer than proxies keep a connection that is idle
 FAREWELL = 3.0  # seconds that answers under way have when the door is closed
@@ -22,7 +23,7 @@ log = logging.getLogger("scraper.dashboard.http")
 
 
 class Door:
-    """Answers for an application at sockets that listen already."""
+    """Answers for an application from `open` on until `close`."""
 
     def __init__(self, app: web.Application, *, most: int = MOST, patience: float = PATIENCE) -> None:
         self._most = most
@@ -34,20 +35,20 @@ class Door:
             auto_decompress=False,  # what is packed is refused, not unpacked first
             logger=log,
         )
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[asyncio.Server] = []
 
-    async def open(self, sockets: Iterable[socket.socket]) -> None:
-        """Let them in from now on."""
+    async def open(self, doors: Iterable[socket.socket]) -> None:
+        """Let them in by sockets that listen."""
         log.addFilter(_worth)
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        for each in sockets:
-            self._servers.append(await loop.create_server(self._next, sock=each))
+        for each in doors:
+            self._listening.append(await loop.create_server(self._next, sock=each, backlog=BACKLOG))
 
     async def close(self) -> None:
         """Let nobody in any more, and see off who is there."""
-        for server in self._servers:
-            server.close()
+        for each in self._listening:
+            each.close()
         await self._runner.cleanup()
 
     def _next(self) -> asyncio.Protocol:

@@ -233,5 +233,6 @@ async def _send(answer: web.StreamResponse, data: bytes) -> None:
 
 
 def event(kind: str, data: Any) -> bytes:
-    """One event; JSON has no line ends in it."""
-    return b"event: " + kind.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
+    """One event. A line end in JSON, as in a line of a file, stands only between values: it would end the event."""
+    line = msgspec.json.encode(data).replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"event: " + kind.encode() + b"\ndata: " + line + b"\n\n"

@@ -160,6 +160,7 @@ FIELDS = {field.name: field for group in GROUPS for field in group.fields}
 KEY = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_-]+)*)(?:\[\d+\])*")  # alerts.quiet[0]
 ARGUMENT = re.compile(r"argument '?([A-Za-z_][A-Za-z0-9_]*)'?")
 TABLES = ("settings", "args", "output")
+DOTS = 1000
 
 
 def texts(job: Job) -> dict[str, str]:
@@ -236,9 +237,22 @@ def _value(text: str, kind: str) -> Any:
 
 def _table(job: str, key: str, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return toml(text)
+    except UsageError as error:
         raise UsageError(f"[jobs.{job}] {key}: must be lines such as delay = 1.0: {error}") from error
+
+
+def toml(text: str) -> dict[str, Any]:
+    """TOML that somebody has typed. Raises UsageError.
+
+    Its reader takes memory by the square of the parts of a dotted key: with a key of 250 kB, more than there is.
+    """
+    if text.count(".") > DOTS:
+        raise UsageError(f"more than {DOTS} dots")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
+        raise UsageError(str(error)) from error
 
 
 def _args(job: str, given: Mapping[str, str]) -> dict[str, Any]:

@@ -77,22 +77,29 @@ def cookie(request: web.Request) -> str:
 
 
 def address(request: web.Request) -> str:
-    """Where a request comes from; with a proxy what the nearest one says."""
-    if request.app[OPTIONS].proxy and (told := request.headers.getall("X-Forwarded-For", [])):
-        return told[-1].rpartition(",")[2].strip()[:64]
-    return request.remote or ""
+    """Where a request comes from; with a proxy what the nearest one says, without the port that some give."""
+    told = _forwarded(request, "X-Forwarded-For")
+    host = told.removeprefix("[").partition("]")[0] if told.count(":") != 1 else told.partition(":")[0]
+    try:
+        return str(ip_address(host))
+    except ValueError:  # no proxy has said so, or none that says what it knows
+        return request.remote or ""
 
 
 def scheme(request: web.Request) -> str:
     """http, or what a proxy says it was asked by."""
-    told = request.headers.get("X-Forwarded-Proto", "") if request.app[OPTIONS].proxy else ""
-    return "https" if told.rpartition(",")[2].strip().lower() == "https" else "http"
+    return "https" if _forwarded(request, "X-Forwarded-Proto").lower() == "https" else "http"
 
 
 def host(request: web.Request) -> str:
     """The Host that was asked for, in lower case, with its port."""
-    told = request.headers.get("X-Forwarded-Host", "") if request.app[OPTIONS].proxy else ""
-    return (told.rpartition(",")[2].strip() or request.headers.get(hdrs.HOST, "")).lower()
+    return (_forwarded(request, "X-Forwarded-Host") or request.headers.get(hdrs.HOST, "")).lower()
+
+
+def _forwarded(request: web.Request, name: str) -> str:
+    """What the nearest proxy says, "" without one: the last word, as what comes before may be anybody's."""
+    told = request.headers.getall(name, []) if request.app[OPTIONS].proxy else []
+    return told[-1].rpartition(",")[2].strip() if told else ""
 
 
 @web.middleware
@@ -154,7 +161,7 @@ def _is_ours(name: str, names: frozenset[str]) -> bool:
 def _same_origin(request: web.Request) -> None:
     """Refuse what a page of another site, or of no site that is known, has sent."""
     origin = request.headers.get(hdrs.ORIGIN, "").lower()
-    if not hmac.compare_digest(origin.encode(), f"{scheme(request)}://{host(request)}".encode()):
+    if origin != f"{scheme(request)}://{host(request)}":
         shown = "no page that is known" if origin in ("", "null") else "another site"
         raise web.HTTPForbidden(text=f"the request was sent by {shown} (Origin): programs use a token")
 

@@ -16,17 +16,17 @@ import msgspec
 from aiohttp import web
 
 from ..errors import UsageError
+from ..jobs import secret
 from ..jobs.access import Access
 from ..jobs.desk import Desk
 from ..jobs.scheduler import News
 from ..jobs.serving import Parts
 from .app import build
-from .door import BEHIND_PROXY, PATIENCE, Door
+from .door import BACKLOG, BEHIND_PROXY, PATIENCE, Door
 from .events import HUB
 from .guard import Options
 from .requests import RequestLog
 
-BACKLOG = 32  # connections that wait to be answered
 TAKEN = (errno.EADDRINUSE, errno.EACCES)  # EACCES: ports below 1024
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 log = logging.getLogger("scraper.dashboard")
@@ -77,21 +77,21 @@ def check(place: Place, *, users: bool) -> None:
 def bound(place: Place) -> Iterator[list[socket.socket]]:
     """Sockets that listen at every address of a place; who comes early waits. Raises UsageError."""
     with ExitStack() as during:
-        found, absent = [], None
+        doors, absent = [], None
         try:
             for family, _, _, _, address in _addresses(place):
                 try:
-                    found.append(_socket(during, family, address))
+                    doors.append(_door(during, family, address))
                 except OSError as error:
                     if error.errno not in ABSENT:
                         raise
                     absent = error  # as where localhost is ::1, too, and the system has no IPv6
-            if absent is not None and not found:
+            if absent is not None and not doors:
                 raise absent
         except OSError as error:
             hint = "; --port chooses another" if error.errno in TAKEN else ""
             raise UsageError(f"cannot listen at {place.address}: {error.strerror or error}{hint}") from error
-        yield found
+        yield doors
 
 
 def _addresses(place: Place) -> list[Any]:
@@ -99,14 +99,14 @@ def _addresses(place: Place) -> list[Any]:
     return [*dict.fromkeys(found)]
 
 
-def _socket(during: ExitStack, family: int, address: Any) -> socket.socket:
-    made = during.enter_context(socket.socket(family, socket.SOCK_STREAM))
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _door(during: ExitStack, family: int, address: Any) -> socket.socket:
+    door = during.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    made.bind(address)
-    made.listen(BACKLOG)
-    return made
+        door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    door.bind(address)
+    door.listen(BACKLOG)
+    return door
 
 
 class Site:
@@ -117,12 +117,12 @@ class Site:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._sockets: list[socket.socket] = []
+        self._doors: list[socket.socket] = []
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Listen, without an answer yet. Raises UsageError when the address cannot be had."""
-        with bound(self.place) as self._sockets:
+        with bound(self.place) as self._doors:
             yield
 
     async def run(self, parts: Parts) -> None:
@@ -137,7 +137,7 @@ class Site:
         door = Door(app, patience=BEHIND_PROXY if self.place.proxy else PATIENCE)
         deaf = parts.scheduler.listen(lambda news: _tell(app, news))
         try:
-            await door.open(self._sockets)
+            await door.open(self._doors)
             log.info("listening at %s", self.place.address)
             await asyncio.Event().wait()
         finally:
@@ -160,4 +160,4 @@ def _tell(app: web.Application, news: News) -> None:
     if news.run is None:
         app[HUB].tell("job", {"job": news.job})
     else:
-        app[HUB].tell("run", news.run)
+        app[HUB].tell("run", secret.hidden_run(news.run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -47,9 +48,12 @@ class Child:
         cls, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], mark: str, out: int, stdin: int
     ) -> Child:
         """Start a program, its output to the descriptor `out`. Raises OSError."""
-        popen = subprocess.Popen(
-            words, cwd=cwd, env={**env, MARK: mark}, stdin=stdin, stdout=out, stderr=out, start_new_session=True
-        )
+        try:
+            popen = subprocess.Popen(
+                words, cwd=cwd, env={**env, MARK: mark}, stdin=stdin, stdout=out, stderr=out, start_new_session=True
+            )
+        except ValueError as error:  # a NUL among the words
+            raise OSError(errno.EINVAL, str(error)) from error
         return cls(popen.pid, system.birth(popen.pid), mark, popen)
 
     @property

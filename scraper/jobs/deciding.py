@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ..errors import UsageError
 from . import plan
 from .plan import Entry, Situation
 from .record import Attempt, JobRun, State
@@ -18,11 +19,18 @@ from .store import Jobs
 STEP = 0.001  # seconds between two runs of a job that would have the same time
 
 
-def ticked(store: Jobs, entry: Entry, now: float) -> list[JobRun]:
-    """Plan the runs of a job whose time has come; gives those that are new."""
+def ticked(store: Jobs, entry: Entry, now: float) -> list[JobRun] | None:
+    """Plan the runs of a job whose time has come; gives those that are new, None when the job is another by now."""
+    name = entry.job.name
     with store.change():
-        rows = plan.tick(entry, store.open_runs(entry.job.name), now)
-        return store.planned(entry.job.name, now, rows)
+        try:
+            kept = store.job(name)
+        except UsageError:
+            return None
+        if kept.job != entry.job or kept.paused:
+            return None
+        rows = plan.tick(Entry(kept, entry.times), store.open_runs(name), now)
+        return store.planned(name, now, rows)
 
 
 def recorded(
@@ -35,6 +43,12 @@ def recorded(
             return kept, []
         then = plan.chained(replace(situation, runs=store.open_runs()), kept)
         return kept, [made for each in then if (made := added(store, each)) is not None]
+
+
+def recorded_waiting(store: Jobs, run: JobRun) -> JobRun | None:
+    """Write how a run stands that has waited; None when it has ended just now, cancelled with its job."""
+    with store.change():
+        return store.update(run) if store.run(run.id).open else None
 
 
 def run_now(store: Jobs, job: str, now: float, who: str, args: Mapping[str, Any]) -> JobRun:

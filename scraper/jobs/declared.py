@@ -33,6 +33,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 Reader = Callable[[Any, Place], Any]
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 TABLES = ("server", "groups", "channels", "mail", "jobs")
+SYSTEM = ("path", "command")  # texts that are given to the system
 DEPTH = 16  # of tables in tables
 SAMPLE = {"date": "2000-01-01", "run": "20000101-000000-0000"}
 _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
@@ -45,7 +46,7 @@ RANGES = {
     "keep_days": (0, 36_525),
     "port": (1, 65_535),
     "items_below": (0, 1),
-    "items_above": (1, 1e6),
+    "items_above": (1, 1_000_000),
     "coverage_drop": (0, 1),
     "error_rate": (0, 1),
 }
@@ -204,11 +205,21 @@ def _fitted(name: str, value: Any, kind: Any, place: Place) -> Any:
         made = fit(value, kind)
     except Unfit as error:
         raise Wrong(place, str(error), error.path) from error
+    if name in SYSTEM:
+        _no_nul(made, place)
     if name in RANGES and made is not None:
         least, most = RANGES[name]
         if not least <= made <= most:
-            raise Wrong(place, f"must be from {least:g} to {most:g}, not {made:g}")
+            raise Wrong(place, f"must be from {least:,} to {most:,}, not {made:,.12g}")
     return made
+
+
+def _no_nul(value: Any, place: Place) -> None:
+    """The system takes it in no path and in no word of a command; the fields of a key are such words."""
+    texts = value if isinstance(value, tuple) else (value,)
+    for number, text in enumerate(texts):
+        if isinstance(text, str) and "\0" in text:
+            raise Wrong(place, "must not have a NUL character", f"[{number}]" if texts is value else "")
 
 
 def _span(value: Any, place: Place) -> float:
@@ -240,6 +251,7 @@ def _moment(value: Any, place: Place) -> str:
 
 def _words(value: Any, place: Place) -> tuple[str, ...]:
     words: tuple[str, ...] = fit(value, tuple[str, ...])
+    _no_nul(words, place)
     for number, word in enumerate(words):
         if not word.strip():
             raise Wrong(place, "must not be empty", f"[{number}]")

@@ -61,6 +61,7 @@ class Desk(RunFiles):
         self.clock = clock or Clock()
         self.scheduler = scheduler  # of the server that this is in, if it is
         self._outlook = Outlook()
+        self._few = asyncio.Semaphore(CHECKS)
 
     async def _off(self, verb: Callable[..., T], *values: Any, **named: Any) -> T:
         return await asyncio.to_thread(verb, *values, **named)
@@ -110,7 +111,8 @@ class Desk(RunFiles):
     async def describe(self, spider: str) -> Described:
         """A spider with its arguments, for a form. Its file is imported, in a process of its own."""
         await self._registered(spider, "spider")
-        return await described(spider, self.project, environ=await self._off(self._environ))
+        async with self._few:
+            return await described(spider, self.project, environ=await self._off(self._environ))
 
     # -- jobs.toml ----------------------------------------------------------------------------------
 
@@ -122,13 +124,8 @@ class Desk(RunFiles):
         """Make the jobs what the project's jobs.toml says; all of it or, when it raises, nothing."""
         declared = await self._off(self._declared)
         changed = [each.job for each in await self._off(self.store.pending, declared) if each.what != "remove"]
-        environ, few = await self._off(self._environ), asyncio.Semaphore(CHECKS)
-
-        async def check(name: str) -> None:
-            async with few:
-                await checked(declared.jobs[name], self.project, environ=environ)
-
-        for found in await asyncio.gather(*(check(name) for name in changed if name), return_exceptions=True):
+        checks = (self._check(declared.jobs[name]) for name in changed if name)
+        for found in await asyncio.gather(*checks, return_exceptions=True):
             if found is not None:
                 raise found
         return await self._off(self.store.apply, declared, self.clock.wall(), who)
@@ -147,7 +144,8 @@ class Desk(RunFiles):
 
     async def series(self, job: str, most: int = 200) -> list[JobRun]:
         """The last runs of a job that crawled and are over, oldest first: for plots."""
-        return await self._off(self.store.series, job, _limited(most))
+        found = await self._off(self.store.series, job, _limited(most))
+        return [secret.hidden_run(run) for run in found]
 
     async def start(self, name: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
         """Run a job now, with `args` over its own. Raises NotThere, and UsageError when its overlap forbids it
@@ -156,10 +154,11 @@ class Desk(RunFiles):
         job = (await self._off(self._of, name)).job
         if args:
             asked = replace(job, args={**job.args, **args})
-            await checked(asked, self.project, environ=await self._off(self._environ))
+            await self._check(asked)
         if self.scheduler is not None:
-            return await self.scheduler.start(job.name, who, args)
-        return await self._off(run_now, self.store, job.name, self.clock.wall(), who, args or {})
+            return secret.hidden_run(await self.scheduler.start(job.name, who, args))
+        run = await self._off(run_now, self.store, job.name, self.clock.wall(), who, args or {})
+        return secret.hidden_run(run)
 
     async def cancel(self, number: int, who: str) -> JobRun:
         """End a run in good order; gives how it stands. Raises NotThere, UsageError when it is over."""
@@ -231,8 +230,8 @@ class Desk(RunFiles):
             priority=job.priority,
             version=kept.version,
             next=seen.upcoming[0] if seen.upcoming else None,
-            last=last[0] if last else None,
-            open=waiting,
+            last=secret.hidden_run(last[0]) if last else None,
+            open=[secret.hidden_run(run) for run in waiting],
             recent=[Dot(*row) for row in self.store.rows(DOTS, job.name, RECENT)][::-1],
             alerts=alarms,
             trouble=seen.trouble,
@@ -259,29 +258,50 @@ class Desk(RunFiles):
         given = {key: value for key, value in data.items() if key != "name"}
         where = f"job {name!r}" if name else "job"
         job = await self._off(job_from, name, secret.restored(given, before), where)
-        await self._registered(job.spider, where)
+        names = await self._registered(job.spider, where)
         old = {each["path"] for each in before.get("output", ())}
         for output in job.output:
             if output.path not in old:
-                self._inside(output.path, where)
-        await checked(job, self.project, environ=await self._off(self._environ))
+                await self._off(self._inside, output.path, where, names)
+        await self._check(job)
         return job
 
-    async def _registered(self, spider: str, where: str) -> None:
-        """A spider is one of the project's by its name; no word of a form is the path of a file to be run."""
+    async def _check(self, job: Job) -> None:
+        """See that its spider takes it; as many as are asked for wait for each other. Raises UsageError."""
+        async with self._few:
+            await checked(job, self.project, environ=await self._off(self._environ))
+
+    async def _registered(self, spider: str, where: str) -> list[str]:
+        """A spider is one of the project's by its name; no word of a form is the path of a file to be run.
+
+        Gives the names of all of them.
+        """
         names = [each.name for each in await self.spiders()]
         if spider not in names:
             raise UsageError(f"{where}: spider: there is no spider {spider!r}{near(spider, names)}")
+        return names
 
-    def _inside(self, path: str, where: str) -> None:
-        """Items go below the project or the output folder; elsewhere only by jobs.toml, which is its owner's."""
-        place = Path(os.path.realpath(self.project / path))
-        if not any(place.is_relative_to(os.path.realpath(each)) for each in (self.project, self.root)):
+    def _inside(self, path: str, where: str, spiders: Collection[str]) -> None:
+        """Items go below the project or the output folder; elsewhere only by jobs.toml, which is its owner's.
+
+        Nor do they go where a run keeps its own files, or where other programs look for what they are to do.
+        """
+        place, root = Path(os.path.realpath(self.project / path)), Path(os.path.realpath(self.root))
+        within = [Path(os.path.realpath(each)) for each in (self.project, self.root)]
+        parts = next((place.relative_to(each).parts for each in within if place.is_relative_to(each)), ())
+        if not parts:
             raise UsageError(
                 f"{where}: output: {path!r} is outside of the project: jobs.toml may have it, a form not"
             )
         if place.is_relative_to(os.path.realpath(self.store.home)):
             raise UsageError(f"{where}: output: {path!r} is in the folder of the server")
+        if any(part.startswith(".") for part in parts):
+            raise UsageError(f"{where}: output: {path!r} is hidden: jobs.toml may have it, a form not")
+        below = place.relative_to(root).parts if place.is_relative_to(root) else ()
+        if len(below) > 2 and below[0] in (*spiders, "{spider}"):
+            raise UsageError(
+                f"{where}: output: {path!r} is in the folder of a run, which keeps its own files there"
+            )
 
     def _environ(self) -> dict[str, str]:
         """What the code of a spider may see of our environment."""
@@ -299,13 +319,14 @@ class Desk(RunFiles):
             wanted.append(State(state))
         most = _limited(limit)
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
-        return RunsPage(runs=found[:most], next=found[most - 1].id if len(found) > most else None)
+        shown = [secret.hidden_run(run) for run in found[:most]]
+        return RunsPage(runs=shown, next=found[most - 1].id if len(found) > most else None)
 
     def _stop(self, number: int, how: Any, who: str) -> JobRun:
         run = self.planned(number)
         if run.state not in OPEN or not self.store.ask_stop(number, how, who, self.clock.wall()):
             raise UsageError(f"run {number} of job {run.job!r} is over ({run.state.value})")
-        return self.store.run(number)
+        return secret.hidden_run(self.store.run(number))
 
     def _health(self) -> Health:
         trouble = []

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 
-from ..settings import CREDENTIALS
 from .job import Job, Server
+from .secret import HIDDEN, has_secret, is_secret
 
-SECRET = re.compile(r"pass|secret|token|webhook|api_?key|credential|cookie", re.IGNORECASE)
-HIDDEN = "***"
 LONGEST = 60  # characters of a value that are shown
 
 
@@ -89,7 +86,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _shown(name: str, value: Any) -> str:
     if value is None:
         return "(none)"
-    if SECRET.search(name) or CREDENTIALS.search(name):
+    if is_secret(name) or has_secret(name, value):
         return HIDDEN
     said = msgspec.json.encode(value).decode()
     return said if len(said) <= LONGEST else said[: LONGEST - 3] + "..."

@@ -18,7 +18,7 @@ from ..frontier.ledger import Ledger
 from ..outputs.follow import Follower
 from ..outputs.journal import Journal
 from ..outputs.registry import open_output
-from . import files
+from . import files, secret
 from .files import NotThere, folder_of
 from .record import JobRun
 from .shown import Ledgered, LinesPage, RequestsPage, RunPage
@@ -146,7 +146,7 @@ class RunFiles:
                 files.whole(folder.path / name) for name in (files.INFO, files.STATS, files.COMPARED)
             )
         return RunPage(
-            run=run,
+            run=secret.hidden_run(run),
             attempts=self.store.attempts(number),
             info=info,
             stats=stats,

@@ -20,9 +20,9 @@ import msgspec
 from msgspec.structs import replace
 
 from ..clock import Clock
-from ..errors import StoreError, UsageError
+from ..errors import UsageError
 from . import ends, plan
-from .deciding import recorded, run_now, ticked
+from .deciding import recorded, recorded_waiting, run_now, ticked
 from .job import DAY, Job, Server
 from .plan import Entry, Situation
 from .record import Attempt, JobRun, Kept, State
@@ -89,7 +89,7 @@ class Scheduler:
         self._listeners: list[Callable[[News], None]] = []
         self._news = asyncio.Event()
         self._changed = True  # the jobs, since they were read
-        self._read_at = 0.0  # monotonic
+        self._read_at = self._looked_at = 0.0  # monotonic
         self._ahead: float | None = None  # of the wall clock before the monotonic one
         self._stopping: Ask | None = None
 
@@ -126,7 +126,7 @@ class Scheduler:
 
     def late(self) -> float:
         """By how many seconds the loop has not looked when it should have; much before its first look."""
-        return max(0.0, self.clock.monotonic() - self._read_at - RECHECK)
+        return max(0.0, self.clock.monotonic() - self._looked_at - RECHECK)
 
     async def start(self, job: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
         """Run a job now, with these arguments over its own. Raises UsageError where its `overlap` forbids it."""
@@ -164,7 +164,7 @@ class Scheduler:
 
     async def _look(self) -> None:
         """See what is on record, and what time it is."""
-        self._now = self.clock.wall()
+        self._now, self._looked_at = self.clock.wall(), self.clock.monotonic()
         self._notice_jump()
         if self._changed or self.clock.monotonic() - self._read_at >= RECHECK:
             self._changed = False
@@ -187,7 +187,11 @@ class Scheduler:
         """Plan the runs whose time has come."""
         for name in [name for name, planned in self._planned.items() if planned <= self._now]:
             entry = self._jobs[name]
-            for run in await self._apart(ticked, self.store, entry, self._now):
+            made = await self._apart(ticked, self.store, entry, self._now)
+            if made is None:
+                self.wake()
+                continue
+            for run in made:
                 self._told(run)
             self._jobs[name] = Entry(replace(entry.kept, upto=self._now), entry.times)
             self._planned[name] = _next(self._jobs[name])
@@ -199,10 +203,9 @@ class Scheduler:
                 await self._apart(self.store.ask_stop, run.id, how, ends.NEWER, self._now)
                 self._told(replace(run, stop=how, stopped_by=ends.NEWER))
         for run in [each for each in self._runs.values() if each.state is State.QUEUED]:
-            if run.stop:
-                await self._write(ends.over(run, State.CANCELLED, self._now, ends.stopped_by(run)))
-            elif run.job not in self._jobs:
-                await self._write(ends.over(run, State.CANCELLED, self._now, ends.REMOVED))
+            if run.stop or run.job not in self._jobs:
+                why = ends.stopped_by(run) if run.stop else ends.REMOVED
+                await self._write_waiting(ends.over(run, State.CANCELLED, self._now, why))
         for working in self.working.values():
             run = self._runs.get(working.run.id, working.run)
             if not run.why and (beyond := self._beyond(working)):
@@ -213,12 +216,8 @@ class Scheduler:
         """Begin the runs whose turn it is."""
         for waiting in plan.turns(self._situation()):
             job = self._jobs[waiting.job].job
-            try:
-                run = await self._write(ends.begun(waiting, self.clock.wall()))
-            except StoreError:
-                if (await self._apart(self.store.run, waiting.id)).open:
-                    raise
-                self.wake()  # it was cancelled just now, with its job
+            run = await self._write_waiting(ends.begun(waiting, self.clock.wall()))
+            if run is None:
                 continue
             try:
                 process = await self.runner.start(run, job)
@@ -291,6 +290,15 @@ class Scheduler:
             self.working[run.id].run = kept
         for each in (kept, *made):
             self._told(each)
+        return kept
+
+    async def _write_waiting(self, run: JobRun) -> JobRun | None:
+        """The same for a run that has waited, which a command may have cancelled with its job: None then."""
+        kept = await self._apart(recorded_waiting, self.store, run)
+        if kept is None:
+            self.wake()
+        else:
+            self._told(kept)
         return kept
 
     def _told(self, run: JobRun) -> None:

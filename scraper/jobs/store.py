@@ -72,7 +72,11 @@ class Jobs(History, Notices):
         """
         self.job(name)
         with self.change() as base:
-            self._check_together(without=name)
+            for each in self.jobs():
+                if name in each.job.after and each.job.name != name:
+                    raise UsageError(
+                        f"job {name!r} is not removed: job {each.job.name!r} runs after it; change that first"
+                    )
             _remove(base, name, now, who)
             _note_change(base, Change("remove", name), now, who)
         self.wake()
@@ -144,9 +148,9 @@ class Jobs(History, Notices):
             self._check_together()
         self.wake()
 
-    def _check_together(self, *, replacing: Mapping[str, Job] | None = None, without: str = "") -> None:
-        """See that the jobs still fit together when one is another, or is gone. Raises UsageError."""
-        jobs = {each.job.name: each.job for each in self.jobs() if each.job.name != without}
+    def _check_together(self, *, replacing: Mapping[str, Job] | None = None) -> None:
+        """See that the jobs still fit together when one is another. Raises UsageError."""
+        jobs = {each.job.name: each.job for each in self.jobs()}
         fits(self.server(), jobs | dict(replacing or {}))
 
     def log(self, id: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -93,6 +94,13 @@ async def test_a_job_is_added_changed_paused_and_removed(api: Program, store: Jo
         ({"name": "x", "spider": "shop", "output": ["/tmp/x.csv"]}, "outside of the project"),
         ({"name": "x", "spider": "shop", "output": ["../x.csv"]}, "outside of the project"),
         ({"name": "x", "spider": "shop", "output": ["output/.jobs/x.csv"]}, "folder of the server"),
+        ({"name": "x", "spider": "shop", "output": ["output/.jobs/jobs.sqlite"]}, "folder of the server"),
+        ({"name": "x", "spider": "shop", "output": ["spiders/shop.py"]}, "names no format"),
+        ({"name": "x", "spider": "shop", "output": ["jobs.toml"]}, "names no format"),
+        ({"name": "x", "spider": "shop", "output": [".vscode/settings.json"]}, "is hidden"),
+        ({"name": "x", "spider": "shop", "output": ["a/.git/x.csv"]}, "is hidden"),
+        ({"name": "x", "spider": "shop", "output": ["output/shop/{run}/items.jsonl"]}, "the folder of a run"),
+        ({"name": "x", "spider": "shop", "output": ["output/{spider}/20260101-000000-1/state.db"]}, "of a run"),
     ],
 )
 async def test_a_wrong_job_is_told_by_its_key_and_not_kept(api: Program, job: dict[str, Any], said: str) -> None:
@@ -351,3 +359,33 @@ async def test_a_hundred_thousand_runs_are_paged_like_a_hundred(
     assert (await api("/runs?before=50001&limit=1"))[1]["runs"][0]["id"] == 50000
     assert (await api("/jobs/shop"))[1]["counts"] == {"failed": 33333, "finished": 66667}
     assert len((await api("/jobs"))[1]["jobs"][0]["recent"]) == RECENT
+
+
+BUSY = """
+import os, time
+from pathlib import Path
+from scraper import Spider
+
+here = Path(__file__).parent / f"now-{os.getpid()}"
+here.touch()
+time.sleep(0.3)
+with (here.parent / "seen").open("a") as seen:
+    seen.write(f"{len(list(here.parent.glob('now-*')))}\\n")
+here.unlink()
+
+class Busy(Spider):
+    name = "busy"
+    shelf: str = "art"
+    start_urls = ["http://127.0.0.1:1/"]
+"""
+
+
+async def test_few_spiders_are_imported_at_once_however_many_are_asked_for(api: Program, tmp_path: Path) -> None:
+    (tmp_path / "spiders" / "busy.py").write_text(BUSY)
+    assert (await api("/jobs", {"name": "b", "spider": "busy", "overlap": "queue_all"}))[0] == 201
+    starts = [api("/jobs/b/start", {"args": {"shelf": "toys"}}) for _ in range(3)]
+    told = await asyncio.gather(*starts, *(api("/spiders/busy") for _ in range(3)))
+    assert {status for status, _ in told} == {200, 201}
+    seen = (tmp_path / "spiders" / "seen").read_text().split()
+    assert len(seen) == 7
+    assert max(map(int, seen)) <= 2

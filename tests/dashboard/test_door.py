@@ -27,12 +27,12 @@ def at(desk: Desk, access: Access) -> Open:
     @asynccontextmanager
     async def opened(*, most: int = 10, patience: float = 10.0) -> AsyncIterator[int]:
         door = Door(build(desk, access, Options()), most=most, patience=patience)
-        listening = socket.create_server(("127.0.0.1", 0))
-        await door.open([listening])
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            await door.close()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            await door.open([listening])
+            try:
+                yield listening.getsockname()[1]
+            finally:
+                await door.close()
 
     return opened
 

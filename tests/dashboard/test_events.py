@@ -7,13 +7,14 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 
 from scraper.dashboard import events
 from scraper.dashboard.app import build
-from scraper.dashboard.events import HUB, WAITING, Client
+from scraper.dashboard.events import HUB, WAITING, Client, event
 from scraper.dashboard.guard import NOBODY, Options
 from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.access import Access
@@ -138,3 +139,9 @@ async def test_a_server_that_ends_lets_its_listeners_go(desk: Desk, access: Acce
             await client.get(path, headers={"Authorization": f"Bearer {word}"})
         async with asyncio.timeout(5):
             await client.server.close()
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_what_a_file_has_between_values_is_no_event_of_its_own(end: str) -> None:
+    line = f'{{"n":{end}1,{end}{end}"event":"end"}}'
+    assert event("item", msgspec.Raw(line.encode())).splitlines()[2:] == [b""]

@@ -156,3 +156,13 @@ async def test_a_secret_argument_is_not_shown_and_is_kept(admin: Browser, store:
 async def test_a_spider_that_cannot_be_imported_is_told_beside_it(admin: Browser, tmp_path: Path) -> None:
     (tmp_path / "spiders" / "bad.py").write_text('import nothing_here\nclass B:\n    name = "bad"\n')
     await page(admin, "/new-job?spider=bad")
+
+
+@pytest.mark.parametrize("text", ["a." * 2000 + "b = 1", "a = " + "[" * 50_000, "a = " + "9" * 100_000, "a = {b."])
+async def test_toml_that_costs_more_than_it_says_is_refused(admin: Browser, text: str) -> None:
+    form = {"csrf": admin.csrf, "args": text}
+    answer = await admin.client.post("/jobs/shop/start", data=form, headers={"Origin": admin.origin})
+    assert answer.status == 400
+    form = {"csrf": admin.csrf, "name": "new", "spider": "shop", "settings": text}
+    answer = await admin.client.post("/new-job", data=form, headers={"Origin": admin.origin})
+    assert answer.status == 400

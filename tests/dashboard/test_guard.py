@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from multidict import CIMultiDict
 
 from scraper.dashboard.app import build
 from scraper.dashboard.auth import inside
-from scraper.dashboard.guard import Options
+from scraper.dashboard.guard import Options, address, host
 from scraper.dashboard.routes import ROLES, UNSAFE, check
 from scraper.jobs.access import ABSOLUTE, IDLE, PER_ADDRESS, Access, Role
 from scraper.jobs.desk import Desk
@@ -225,3 +227,38 @@ async def test_every_route_for_programs_is_in_the_reference_with_its_role(client
         if path.startswith(("/api/", "/events", "/healthz", "/metrics")) and route.method != "HEAD":
             there.add((route.method, path, "viewer" if path == "/metrics" else app[ROLES][route].word))
     assert told == there
+
+
+@pytest.mark.parametrize("name", ["Origin", "Host", "X-Forwarded-Host", "X-Forwarded-For", "Cookie"])
+async def test_fields_that_are_no_text_are_refused_and_break_nothing(
+    desk: Desk, access: Access, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with TestClient(TestServer(build(desk, access, Options(proxy=True)))) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        fields = {"Host": "localhost", "Origin": "http://localhost"}
+        given = {each: value.encode() for each, value in fields.items()} | {name: b"localhost:\xff\xfe"}
+        lines = [each.encode() + b": " + value for each, value in given.items()]
+        form = [b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 17", b"Connection: close"]
+        writer.write(b"\r\n".join([b"POST /login HTTP/1.1", *lines, *form, b"", b"name=a&password=b"]))
+        status = (await reader.read()).split(maxsplit=2)[1]
+        writer.close()
+    assert status in (b"401", b"403", b"421")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_only_what_the_nearest_proxy_says_is_believed_of_an_address(desk: Desk, access: Access) -> None:
+    app = build(desk, access, Options(proxy=True))
+    for told, found in (
+        (["192.0.2.9"], "192.0.2.9"),
+        (["192.0.2.9:5000"], "192.0.2.9"),  # else each port would have tries of its own
+        (["192.0.2.1, 192.0.2.9"], "192.0.2.9"),
+        (["192.0.2.1", "192.0.2.9"], "192.0.2.9"),
+        (["[2001:db8::1]:5000"], "2001:db8::1"),
+        (["2001:db8::1"], "2001:db8::1"),
+        (["192.0.2.1, unknown"], ""),
+        (["192.0.2.1, "], ""),
+    ):
+        headers = CIMultiDict(("X-Forwarded-For", each) for each in told)
+        assert address(make_mocked_request("GET", "/", headers=headers, app=app)) == found
+    headers = CIMultiDict([("X-Forwarded-Host", "theirs.example"), ("X-Forwarded-Host", "ours.example")])
+    assert host(make_mocked_request("GET", "/", headers=headers, app=app)) == "ours.example"

@@ -31,6 +31,7 @@ class Judge:
         self.paused: set[str] = set()
         self.upto: dict[str, float] = {}
         self.accounted: dict[str, list[float]] = {}  # every planned time that has come
+        self.until = 0.0  # the wall-clock second at which the last server was stopped
         self.open: dict[int, JobRun] = {}
         self.over: Counter[State] = Counter()
         self.children: Counter[int] = Counter()
@@ -250,7 +251,7 @@ class Judge:
         for name, (_, schedule) in self.jobs.items():
             kept = store.job(name)
             assert kept.upto == self.upto[name]
-            assert name in self.paused or (schedule.after(kept.upto) or NEVER) > self.world.wall()
+            assert name in self.paused or (schedule.after(kept.upto) or NEVER) > self.until
         for id, bodies in self.worked.items():
             self._attempts(store, id, bodies)
         assert {run.id for run in store.open_runs()} == set(self.open)

@@ -143,7 +143,8 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
         ('[jobs.shop]\nspider = "../shop.py"', "spider: must be the name of a spider, not '../shop.py'"),
         ('[jobs.shop]\nspider = "shop.py"', "spider: must be the name of a spider"),
         (JOB + "retries = 'many'", "jobs.toml:3: [jobs.shop] retries: must be a whole number, not 'many'"),
-        (JOB + "retries = -1", "[jobs.shop] retries: must be from 0 to 1000, not -1"),
+        (JOB + "retries = -1", "[jobs.shop] retries: must be from 0 to 1,000, not -1"),
+        (JOB + "priority = -2_000_000", "priority: must be from -1,000,000 to 1,000,000, not -2,000,000"),
         (
             JOB + "overlap = 'skp'",
             "overlap: must be one of skip, queue_one, queue_all, cancel, kill, allow, not 'skp'",
@@ -185,6 +186,9 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
             JOB + "output = 'a/../x.csv'\n[jobs.b]\nspider = 's'\noutput = 'x.csv'",
             ":6: [jobs.b] output: x.csv is written",
         ),
+        (JOB + 'output = "a\\u0000.csv"', "jobs.toml:3: [jobs.shop] output.path: must not have a NUL character"),
+        (JOB + 'key = ["id", "a\\u0000"]', "jobs.toml:3: [jobs.shop] key[1]: must not have a NUL character"),
+        ('[channels.a]\ncommand = ["x", "\\u0000"]', "[channels.a] command[1]: must not have a NUL character"),
         (JOB + "parallel = 2", 'parallel: is for overlap = "allow", not for "skip"'),
         (PARALLEL + "output = 'x.csv'", "two runs at once would write x.csv: put {run} into the path"),
         (JOB + "after = 'shp'", "jobs.toml:3: [jobs.shop] after: there is no job 'shp'; did you mean 'shop'?"),
@@ -207,9 +211,9 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
         ("[channels.a]\ncommand = ['x']\nsecret = 's'", "jobs.toml:3: [channels.a] secret: is for a webhook"),
         ("[channels.a]\nemail = 'x@y.z'", "jobs.toml:2: [channels.a] email: needs the table [mail]"),
         ("[mail]\nsender = 'x'", "jobs.toml:1: [mail] host: is missing"),
-        ("[mail]\nhost = 'x'\nsender = 'y'\nport = 99999", "[mail] port: must be from 1 to 65535, not 99999"),
+        ("[mail]\nhost = 'x'\nsender = 'y'\nport = 99999", "[mail] port: must be from 1 to 65,535, not 99,999"),
         ("[groups]\nbooks = 'two'", "jobs.toml:2: [groups] books: must be a whole number, not 'two'"),
-        ("[server]\nparallel = 0", "jobs.toml:2: [server] parallel: must be from 1 to 10000, not 0"),
+        ("[server]\nparallel = 0", "jobs.toml:2: [server] parallel: must be from 1 to 10,000, not 0"),
         ("[server]\nparalel = 1", "[server] paralel: unknown key; did you mean 'parallel'?"),
     ],
 )
@@ -300,8 +304,11 @@ plain = st.recursive(
 )
 
 
+fields = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.dictionaries(st.text(), plain, max_size=4), st.text(), st.floats(0, 1e6), st.lists(st.text(min_size=1)))
+@given(st.dictionaries(st.text(), plain, max_size=4), st.text(), st.floats(0, 1e6), st.lists(fields))
 def test_any_plain_data_survives_the_way_over_toml(
     args: dict[str, Any], note: str, jitter: float, key: list[str]
 ) -> None:

@@ -59,6 +59,13 @@ async def test_a_good_run_is_told_with_its_counts(place: Place) -> None:
     assert len(place.items(run)) == PAGES
 
 
+async def test_a_comparison_that_cannot_be_started_leaves_a_good_run_good(place: Place) -> None:
+    place.jobs["shop"] = replace(SHOP, key=("a\0b",))  # as no job is declared any more
+    found = await ended(await crawling(place.runner(), place.run(), place.jobs["shop"]))
+    assert (found.exit_code, found.state) == (0, "finished")
+    assert found.why == "what changed is not known: it cannot be started: embedded null byte"
+
+
 async def test_nothing_is_crawled_before_it_was_let_go(place: Place) -> None:
     process = await place.runner().start(place.run(), SHOP)
     process.leave()  # as a server that dies

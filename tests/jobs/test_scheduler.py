@@ -13,6 +13,7 @@ import pytest
 
 from scraper.errors import UsageError
 from scraper.jobs import scheduler as scheduling
+from scraper.jobs.deciding import recorded_waiting
 from scraper.jobs.job import DAY, HOUR, Job, Server
 from scraper.jobs.record import Cause, JobRun, State
 from scraper.jobs.scheduler import News, Scheduler
@@ -45,7 +46,7 @@ class Room:
         world = self.world
         scheduler = Scheduler(self.store, world, JumpingClock(world), world.apart)
         scheduler.listen(self.news.append)
-        world.at(hours * HOUR, scheduler.stop)
+        world.at(hours * HOUR, self.stop, scheduler)
         if do is not None:
             world.at(0.0, do, scheduler)
         world.crash_in = crash_in
@@ -58,6 +59,10 @@ class Room:
         world.crash_in = 0
         world.forget()
         return whole
+
+    def stop(self, scheduler: Scheduler) -> None:
+        self.judge.until = self.world.wall()
+        scheduler.stop()
 
     def runs(self, job: str = "shop") -> list[JobRun]:
         """Its history, oldest first."""
@@ -252,6 +257,23 @@ async def test_a_job_whose_zone_is_not_known_any_more_holds_up_no_other(room: Ca
     Jobs.put(here.store, lost, now=NOON, who="test")
     await here.server(1.5)
     assert (here.states(), here.states("lost")) == (["finished"], [])
+
+
+async def test_a_job_may_be_removed_between_the_look_and_the_beginning_of_its_run(
+    room: Callable[..., Room],
+) -> None:
+    here = room(HOURLY)
+    plain = here.world.apart
+
+    async def apart(work: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        if work is recorded_waiting and here.judge.jobs:
+            here.store.remove("shop", here.world.wall(), "ann")
+        return await plain(work, *args, **options)
+
+    here.world.apart = apart  # type: ignore[method-assign]
+    await here.server(1.5)
+    (run,) = here.runs()
+    assert (run.state, run.why, run.attempts) == (State.CANCELLED, "its job was removed", 0)
 
 
 async def test_the_store_is_read_in_a_thread_and_the_loop_stays_free(tmp_path: Path) -> None:

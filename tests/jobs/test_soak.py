@@ -141,6 +141,7 @@ class Soak:
         if of is self.scheduler:
             if how == "stop":
                 self.stopping = True
+                self.judge.until = self.world.wall()
                 of.stop(at_once=self.chance.random() < 0.2)
             else:
                 raise Crash
@@ -156,6 +157,8 @@ class Soak:
 
     def jump(self) -> None:
         """The wall clock is set wrongly, or right again."""
+        if self.world.now > self.end:
+            return
         self.jumps += 1
         self.world.jumped = self.chance.choice((0.0, 2 * HOUR, -HOUR, DAY)) if not self.world.jumped else 0.0
         self.world.at(self.chance.expovariate(1 / (10 * DAY)), self.jump)

@@ -202,7 +202,7 @@ def test_jobs_that_do_not_go_together_are_not_kept(jobs: Jobs) -> None:
     jobs.put(Job(name="next", spider="next", after=("shop",)), now=1.0, who="ann")
     before = jobs.jobs()
     for wrong, said in (
-        (lambda: jobs.remove("shop", 2.0, "ann"), r"\[jobs.next\] after: there is no job 'shop'"),
+        (lambda: jobs.remove("shop", 2.0, "ann"), "'shop' is not removed: job 'next' runs after it"),
         (lambda: jobs.put(replace(SHOP, after=("next",)), now=2.0, who="ann"), "in a circle"),
         (
             lambda: jobs.put(replace(SHOP, alerts=Alerts(to=("ops",))), now=2.0, who="ann"),

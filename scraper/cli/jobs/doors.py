@@ -98,7 +98,10 @@ def set_role(name: str, role: str, root: str | None) -> int:
 @click.option("--ask", is_flag=True, help="Ask for it on the terminal, instead of making one.")
 @options.folder
 def password(name: str, ask: bool, root: str | None) -> int:
-    """A new password for NAME (admin by default, who is made when there is none); sessions of that user end."""
+    """A new password for NAME, by default admin.
+
+    Sessions of that user end; admin is made when there is none.
+    """
     new = click.prompt("password", hide_input=True, confirmation_prompt=True, err=True) if ask else ""
     with _doors(root) as (desk, access):
         missing = name == "admin" and all(each.name != name for each in access.users())

@@ -10,7 +10,7 @@ import click
 
 from ...errors import UsageError
 from ...jobs.desk import Desk
-from ...jobs.record import JobRun, State
+from ...jobs.record import Attempt, JobRun, State
 from ...jobs.shown import RunPage
 from ...logs import clean
 from ...words import count, size
@@ -111,14 +111,17 @@ def _told(page: RunPage, desk: Desk, zone: ZoneInfo) -> list[str]:
     facts.append(("folder", [str(shown(desk.root / page.folder))] if page.folder else []))
     facts.append(("output", [str(shown(desk.store.log(run.id)))] if "output" in page.has else []))
     if len(page.attempts) > 1:
-        tried = [f"{at(e.started, zone)} {e.run}{_end(e.exit_code, e.why)}" for e in page.attempts[-5:]]
+        tried = [line for each in page.attempts[-5:] for line in _wrapped(_attempt(each, run, zone))]
         facts.append(("processes", tried))
     return [text for label, texts in facts for text in labelled(label, texts, LABEL)]
 
 
-def _end(code: int | None, why: str) -> str:
-    told = ", ".join(filter(None, [f"exit code {code}" if code is not None else "", clean(why)]))
-    return f": {told}" if told else ""
+def _attempt(tried: Attempt, run: JobRun, zone: ZoneInfo) -> str:
+    """One process that worked on a run: when it began and how it ended; its crawl where that is another one."""
+    crawl = f" of {tried.run}" if tried.run != run.run else ""
+    code = f"exit code {tried.exit_code}" if tried.exit_code is not None else ""
+    told = ", ".join(filter(None, [code, clean(tried.why)]))
+    return f"{at(tried.started, zone)}{crawl}{f': {told}' if told else ''}"
 
 
 def _wrapped(text: str) -> list[str]:

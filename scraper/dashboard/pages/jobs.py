@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 from aiohttp import web
@@ -12,7 +11,7 @@ from ...jobs.access import Role
 from ...jobs.job import Job
 from ...jobs.shown import JobLine
 from ..charts import history, spark
-from ..fields import FIELDS, texts
+from ..fields import FIELDS, texts, toml
 from ..given import before, filled, word
 from ..guard import who
 from ..routes import DESK, Routes
@@ -123,6 +122,6 @@ def _back(request: web.Request) -> str:
 def table(text: str) -> dict[str, Any]:
     """Lines of `name = value` as jobs.toml has them. Raises UsageError."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return toml(text)
+    except UsageError as error:
         raise UsageError(f'must be lines such as shelf = "art": {error}') from error
