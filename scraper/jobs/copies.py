@@ -27,12 +27,17 @@ def backup(base: sqlite3.Connection, source: Path, path: Path) -> None:
         with suppress(FileNotFoundError):
             beside.unlink()
         _copy(base, beside)
+        with closing(sqlite3.connect(beside)) as copy:
+            _sound(copy, source, "put a backup back with `scraper jobs restore`")
         beside.replace(path)
         keep_name(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     except sqlite3.Error as error:
         raise StoreError(trouble(source, error)) from error
+    finally:
+        with suppress(OSError):
+            _clear(beside)
 
 
 def restore(path: Path, home: Path, *, now: float, who: str) -> Path | None:
@@ -50,7 +55,7 @@ def restore(path: Path, home: Path, *, now: float, who: str) -> Path | None:
         lock.take()
         _clear(new)
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as base:
-            _sound(base, path)
+            _sound(base, path, "give another copy")
             _copy(base, new)
         _settle(new, _given(store, home), now, who)
         old = _put_aside(store, now)
@@ -78,11 +83,11 @@ def _copy(base: sqlite3.Connection, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sound(base: sqlite3.Connection, path: Path) -> None:
+def _sound(base: sqlite3.Connection, path: Path, then: str) -> None:
     check(base, path)
-    found = base.execute("PRAGMA quick_check(1)").fetchone()[0]
+    found = " ".join(base.execute("PRAGMA quick_check(1)").fetchone()[0].split())
     if found != "ok":
-        raise StoreError(f"{path} is damaged ({found}): give another copy")
+        raise StoreError(f"{path} is damaged ({found}): {then}")
 
 
 def _given(store: Path, home: Path) -> int:

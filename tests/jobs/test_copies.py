@@ -41,6 +41,18 @@ def test_a_copy_takes_no_files_place(jobs: Jobs, copy: Path) -> None:
         jobs.backup(copy.parent / "none" / "copy.sqlite")
 
 
+def test_a_damaged_store_gives_no_copy(jobs: Jobs, home: Path, tmp_path: Path) -> None:
+    jobs.put(replace(SHOP, note="a note of the shop"), now=0.0, who="ann")
+    jobs.close()
+    data = bytearray((home / "jobs.sqlite").read_bytes())
+    page = data.index(b"a note of the shop") // 4096 * 4096
+    data[page : page + 64] = b"x" * 64
+    (home / "jobs.sqlite").write_bytes(data)
+    with Jobs(home) as damaged, pytest.raises(StoreError, match=r"damaged .* put a backup back"):
+        damaged.backup(tmp_path / "copy.sqlite")
+    assert list(tmp_path.glob("copy*")) == []
+
+
 def test_what_is_put_back_runs_nothing_again(jobs: Jobs, home: Path, copy: Path) -> None:
     late = jobs.planned("shop", 60.0, [planned(60.0)])[0]
     jobs.update(replace(late, state=State.FINISHED))
