@@ -44,7 +44,8 @@ def restore(path: Path, home: Path, *, now: float, who: str) -> Path | None:
     """Put a copy in the place of the store; gives where the one before lies now, None when there was none.
 
     What the copy cannot know is made safe: no time before `now` runs again, runs that are open in it have ended,
-    ids that were given since are not given again. Raises UsageError while a server has the folder, StoreError.
+    ids that were given since are not given again, nobody is logged in. Raises UsageError while a server has the
+    folder, StoreError.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
@@ -115,6 +116,8 @@ def _settle(path: Path, given: int, now: float, who: str) -> None:
             base.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('run', ?)", (given,))
         elif last[0] < given:
             base.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'run'", (given,))
+        if base.execute("SELECT 1 FROM sqlite_master WHERE name = 'session'").fetchone():
+            base.execute("DELETE FROM session")  # some have been ended since; who is somebody logs in again
         note(base, Act(at=now, who=who, what="restore"))
         base.execute("COMMIT")
         base.execute("PRAGMA journal_mode = DELETE")  # one file; who opens it next takes a log again

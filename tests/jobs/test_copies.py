@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from scraper.errors import StoreError, UsageError
+from scraper.jobs.access import Access
 from scraper.jobs.record import State
 from scraper.jobs.store import Jobs
 from scraper.lock import Lock
@@ -117,3 +118,17 @@ def test_a_damaged_store_is_kept_beside_the_copy(jobs: Jobs, home: Path, copy: P
     assert old.read_bytes() == b"broken" * 1000
     with Jobs(home) as put_back:
         assert put_back.number() == 3
+
+
+def test_nobody_is_logged_in_by_a_copy(jobs: Jobs, home: Path, tmp_path: Path) -> None:
+    access = Access(jobs, lambda: 100.0)
+    who = access.login("admin", access.first(), "192.0.2.1")
+    assert who is not None
+    jobs.backup(tmp_path / "copy.sqlite")
+    access.logout(who.session)
+    jobs.close()
+    Jobs.restore(tmp_path / "copy.sqlite", home, now=200.0, who="ann")
+    with Jobs(home) as put_back:
+        after = Access(put_back, lambda: 200.0)
+        assert after.session(who.session) is None
+        assert [user.name for user in after.users()] == ["admin"]
