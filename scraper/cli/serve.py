@@ -47,7 +47,7 @@ def command(
     needed = NEEDED[:1] if no_web else NEEDED
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError(f"`scraper serve` needs {', '.join(missing)}: pip install 'scraper[server]'")
+        raise UsageError(f"`scraper serve` needs {', '.join(missing)}: install scraper with its extra `server`")
     folder = output_folder(root).absolute()
     if reset_password:
         click.echo(_password(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -18,6 +19,7 @@ from .view import page
 
 log = logging.getLogger("scraper.dashboard")
 KEPT = ("WWW-Authenticate", "Allow", "Retry-After")
+STALLED = 30.0  # seconds that somebody may take for a part of an answer
 DATA = ("/api/", "/events", "/metrics", "/healthz")  # paths that programs ask
 
 
@@ -74,6 +76,20 @@ def said(request: web.Request, status: int, text: str, headers: dict[str, str] |
         made = page(request, "error.html", status=status, text=text, title=_title(status))
     made.headers.update(headers or {})
     return made
+
+
+async def sent(request: web.Request, answer: web.StreamResponse, part: bytes) -> None:
+    """Send a part of an answer; who does not take it within STALLED seconds is taken to have left.
+
+    Raises ConnectionError.
+    """
+    try:
+        async with asyncio.timeout(STALLED):
+            await answer.write(part)
+    except TimeoutError as error:
+        if request.transport is not None:
+            request.transport.abort()  # closed, it would wait until he takes what is on its way
+        raise ConnectionResetError(f"not taken within {STALLED:g} s") from error
 
 
 def _words(error: web.HTTPException) -> str:

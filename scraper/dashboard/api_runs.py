@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from ..jobs.access import Role
-from .answers import json
+from .answers import json, sent
 from .api import ROOT
 from .given import before, number, run_number, word
 from .guard import BEGUN, who
@@ -120,7 +120,7 @@ async def _saved(request: web.Request, kind: str, size: int, parts: AsyncIterato
     request[BEGUN] = True
     if request.method != "HEAD":
         async for part in parts:
-            await answer.write(part)
+            await sent(request, answer, part)
     await answer.write_eof()
     return answer
 

@@ -66,5 +66,6 @@ class _Full(asyncio.Protocol):
 
 
 def _worth(record: logging.LogRecord) -> bool:
-    """Whether something is to be logged: not what is no HTTP, of which anybody can send as much as he likes."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    """Whether something is to be logged: not what is no HTTP, of which anybody can send as much as he likes, nor
+    that somebody has left before he had his answer."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))

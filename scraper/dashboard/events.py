@@ -19,12 +19,12 @@ from ..errors import StoreError, UsageError
 from ..jobs.access import Role, Who
 from ..jobs.desk import Desk
 from ..jobs.shown import LinesPage
+from .answers import sent
 from .given import number
 from .guard import ACCESS, BEGUN, OPTIONS, who
 from .routes import DESK, Routes
 
 BEAT = 10.0  # seconds between two signs of life, at which it is also seen whether the session still lives
-STALLED = 30.0  # seconds that a client may take for one event
 WAITING = 500  # events that wait for a client at most
 TICK = 1.0  # seconds between two looks at the files of a run that somebody watches: another process writes them
 FIELDS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
@@ -213,23 +213,18 @@ async def events(request: web.Request) -> web.StreamResponse:
         request[BEGUN] = True
         if request.method == "HEAD":
             return answer
-        with suppress(ConnectionError, TimeoutError):
-            await _send(answer, b"retry: 3000\n\n")
+        with suppress(ConnectionError):
+            await sent(request, answer, b"retry: 3000\n\n")
             while True:
                 data = await client.next(BEAT)
                 if client.doubt or not data:
                     client.doubt = False
                     if not await asyncio.to_thread(request.app[ACCESS].lives, own):
                         break
-                await _send(answer, data or b": beat\n\n")
+                await sent(request, answer, data or b": beat\n\n")
                 if client.over:
                     break
     return answer
-
-
-async def _send(answer: web.StreamResponse, data: bytes) -> None:
-    async with asyncio.timeout(STALLED):
-        await answer.write(data)
 
 
 def event(kind: str, data: Any) -> bytes:

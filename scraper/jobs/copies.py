@@ -27,19 +27,25 @@ def backup(base: sqlite3.Connection, source: Path, path: Path) -> None:
         with suppress(FileNotFoundError):
             beside.unlink()
         _copy(base, beside)
+        with closing(sqlite3.connect(beside)) as copy:
+            _sound(copy, source, "put a backup back with `scraper jobs restore`")
         beside.replace(path)
         keep_name(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     except sqlite3.Error as error:
         raise StoreError(trouble(source, error)) from error
+    finally:
+        with suppress(OSError):
+            _clear(beside)
 
 
 def restore(path: Path, home: Path, *, now: float, who: str) -> Path | None:
     """Put a copy in the place of the store; gives where the one before lies now, None when there was none.
 
     What the copy cannot know is made safe: no time before `now` runs again, runs that are open in it have ended,
-    ids that were given since are not given again. Raises UsageError while a server has the folder, StoreError.
+    ids that were given since are not given again, nobody is logged in. Raises UsageError while a server has the
+    folder, StoreError.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
@@ -50,7 +56,7 @@ def restore(path: Path, home: Path, *, now: float, who: str) -> Path | None:
         lock.take()
         _clear(new)
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as base:
-            _sound(base, path)
+            _sound(base, path, "give another copy")
             _copy(base, new)
         _settle(new, _given(store, home), now, who)
         old = _put_aside(store, now)
@@ -78,11 +84,11 @@ def _copy(base: sqlite3.Connection, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sound(base: sqlite3.Connection, path: Path) -> None:
+def _sound(base: sqlite3.Connection, path: Path, then: str) -> None:
     check(base, path)
-    found = base.execute("PRAGMA quick_check(1)").fetchone()[0]
+    found = " ".join(base.execute("PRAGMA quick_check(1)").fetchone()[0].split())
     if found != "ok":
-        raise StoreError(f"{path} is damaged ({found}): give another copy")
+        raise StoreError(f"{path} is damaged ({found}): {then}")
 
 
 def _given(store: Path, home: Path) -> int:
@@ -110,6 +116,8 @@ def _settle(path: Path, given: int, now: float, who: str) -> None:
             base.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('run', ?)", (given,))
         elif last[0] < given:
             base.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'run'", (given,))
+        if base.execute("SELECT 1 FROM sqlite_master WHERE name = 'session'").fetchone():
+            base.execute("DELETE FROM session")  # some have been ended since; who is somebody logs in again
         note(base, Act(at=now, who=who, what="restore"))
         base.execute("COMMIT")
         base.execute("PRAGMA journal_mode = DELETE")  # one file; who opens it next takes a log again

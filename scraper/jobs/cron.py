@@ -135,7 +135,7 @@ def _parsed() -> type[CronSim]:
     try:
         from cronsim import CronSim
     except ImportError as error:
-        raise UsageError("schedule: cron needs the package cronsim: pip install 'scraper[server]'") from error
+        raise UsageError("schedule: cron needs the package cronsim: install scraper with its extra `server`") from error
     return CronSim
 
 

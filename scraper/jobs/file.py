@@ -62,7 +62,7 @@ class File:
             except sqlite3.Error as error:
                 raise StoreError(schema.trouble(self.path, error)) from error
             finally:
-                if not outer:
+                if not outer and self._changing:
                     self._changing = self._wakes = False
                     if self._base.in_transaction:
                         self._base.execute("ROLLBACK")

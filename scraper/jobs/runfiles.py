@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from .store import Jobs
 T = TypeVar("T")
 PATIENCE = 0.15  # seconds that a page of requests may look for them
 SLOW = 2  # readings at once that take time in proportion to a run's size
+EXPORTS = 4  # copies of the items of a run that are on the disk at once, for somebody to take
 TAIL = 64 * 1024  # bytes of a text that are shown
 HOSTS = 100
 KINDS = ("csv", "tsv", "json", "xml")
@@ -44,6 +46,7 @@ class RunFiles:
         self.store = store
         self.root = root
         self._slow = asyncio.Semaphore(SLOW)
+        self._exports = asyncio.Semaphore(EXPORTS)
 
     async def run(self, number: int) -> RunPage:
         """All about one planned run."""
@@ -84,17 +87,20 @@ class RunFiles:
     async def exported(self, number: int, kind: str) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """The items of a run so far as a table or document: `csv`, `tsv`, `json` or `xml`; as `journal` gives them.
 
-        It is written to a file of the server's first. O(items).
+        It is written to a file of the server's first, which has no name any more when it is read: nothing of it
+        is left when it was read, or the server was killed. Few are there at once. O(items).
         """
         if kind not in KINDS:
             raise UsageError(f"there is no format {kind!r}: {', '.join(KINDS)}")
         folder = await asyncio.to_thread(self.folder, number)
-        with TemporaryDirectory(dir=self.store.home, prefix="export-") as place:
-            path = Path(place) / f"items.{kind}"
-            async with self._slow:
-                await asyncio.to_thread(_export, folder, path)
-            with files.opened(path) as file:
-                size = path.stat().st_size
+        async with self._exports:
+            with TemporaryDirectory(dir=self.store.home, prefix="export-") as place:
+                path = Path(place) / f"items.{kind}"
+                async with self._slow:
+                    await asyncio.to_thread(_export, folder, path)
+                file = files.opened(path)
+            with file:
+                size = os.fstat(file.fileno()).st_size
                 yield size, _parts(file, size)
 
     async def output(self, number: int) -> str:

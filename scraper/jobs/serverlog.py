@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +25,7 @@ class ServerLog(logging.Handler):
         super().__init__(logging.INFO)
         self._path = path
         self._most = most
-        self._file = path.open("ab", buffering=0)
+        self._file = _opened(path)
         self._told = False
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -45,7 +47,7 @@ class ServerLog(logging.Handler):
 
     def _turn(self) -> None:
         self._path.replace(self._path.with_name(f"{NAME}.1"))
-        file, self._file = self._file, self._path.open("ab", buffering=0)
+        file, self._file = self._file, _opened(self._path)
         file.close()
 
     def close(self) -> None:
@@ -53,6 +55,11 @@ class ServerLog(logging.Handler):
         with suppress(OSError):
             self._file.close()
         super().close()
+
+
+def _opened(path: Path) -> io.FileIO:
+    """To be read by its owner alone, whoever may look into the folder."""
+    return io.FileIO(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 @contextmanager

@@ -19,7 +19,8 @@ import msgspec
 from .form import Rewrite
 
 FIRST = 1_000  # items looked at before the header is written
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet run a cell
+# What makes a spreadsheet run a cell; some take the wide forms of Unicode for the narrow ones.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?")
 
 _text = msgspec.json.Decoder(str)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +12,10 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
+from scraper.dashboard import answers
+from scraper.dashboard.app import build
+from scraper.dashboard.door import Door
+from scraper.dashboard.guard import Options
 from scraper.folder import FINISHED, RunFolder, RunInfo
 from scraper.jobs import runfiles
 from scraper.jobs.access import Access
@@ -190,6 +196,48 @@ async def test_items_are_paged_searched_and_downloaded(
         assert text.startswith(begin), text[:80]
     assert (await api(f"/runs/{run.id}/items.sqlite"))[0] == 404
     assert [path.name for path in desk.store.home.glob("export-*")] == []
+
+
+async def test_few_copies_are_on_the_disk_for_people_to_take_and_none_has_a_name(
+    desk: Desk, store: Jobs, clock: Stopped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = await crawled(desk, store, clock, 3)
+    monkeypatch.setattr(runfiles, "EXPORTS", 1)
+    desk = Desk(store, root=desk.root, project=desk.project)
+    async with desk.exported(run.id, "csv") as (size, parts):
+        assert not [*desk.store.home.glob("export-*")]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3), desk.exported(run.id, "csv"):
+                raise AssertionError
+        assert len(b"".join([part async for part in parts])) == size
+    async with desk.exported(run.id, "csv") as (again, _):
+        assert again == size
+
+
+async def test_who_does_not_take_what_he_downloads_is_taken_to_have_left(
+    desk: Desk, access: Access, store: Jobs, clock: Stopped, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    run, folder = await crawled(desk, store, clock, 1)
+    folder.items.write_bytes((b'{"x":"' + b"x" * 1000 + b'"}\n') * 20_000)
+    monkeypatch.setattr(answers, "STALLED", 0.2)
+    word = access.add_token("t", "viewer", "test")[1]
+    door = Door(build(desk, access, Options()))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await door.open([listening])
+        loop, taken = asyncio.get_running_loop(), 0
+        with socket.create_connection(listening.getsockname()) as client:
+            path = f"GET /api/v1/runs/{run.id}/items.jsonl HTTP/1.1"
+            client.sendall(f"{path}\r\nHost: localhost\r\nAuthorization: Bearer {word}\r\n\r\n".encode())
+            client.setblocking(False)
+            await asyncio.sleep(1)  # we take nothing, for longer than that
+            with suppress(ConnectionError):
+                async with asyncio.timeout(10):
+                    while part := await loop.sock_recv(client, 2**20):
+                        taken += len(part)
+        await door.close()
+    assert 0 < taken < 20_000_000
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_run_shows_what_it_left_and_no_line_that_is_not_whole(

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from scraper.errors import StoreError, UsageError
+from scraper.jobs.access import Access
 from scraper.jobs.record import State
 from scraper.jobs.store import Jobs
 from scraper.lock import Lock
@@ -39,6 +40,18 @@ def test_a_copy_takes_no_files_place(jobs: Jobs, copy: Path) -> None:
         jobs.backup(copy)
     with pytest.raises(UsageError, match="cannot be written"):
         jobs.backup(copy.parent / "none" / "copy.sqlite")
+
+
+def test_a_damaged_store_gives_no_copy(jobs: Jobs, home: Path, tmp_path: Path) -> None:
+    jobs.put(replace(SHOP, note="a note of the shop"), now=0.0, who="ann")
+    jobs.close()
+    data = bytearray((home / "jobs.sqlite").read_bytes())
+    page = data.index(b"a note of the shop") // 4096 * 4096
+    data[page : page + 64] = b"x" * 64
+    (home / "jobs.sqlite").write_bytes(data)
+    with Jobs(home) as damaged, pytest.raises(StoreError, match=r"damaged .* put a backup back"):
+        damaged.backup(tmp_path / "copy.sqlite")
+    assert list(tmp_path.glob("copy*")) == []
 
 
 def test_what_is_put_back_runs_nothing_again(jobs: Jobs, home: Path, copy: Path) -> None:
@@ -105,3 +118,17 @@ def test_a_damaged_store_is_kept_beside_the_copy(jobs: Jobs, home: Path, copy: P
     assert old.read_bytes() == b"broken" * 1000
     with Jobs(home) as put_back:
         assert put_back.number() == 3
+
+
+def test_nobody_is_logged_in_by_a_copy(jobs: Jobs, home: Path, tmp_path: Path) -> None:
+    access = Access(jobs, lambda: 100.0)
+    who = access.login("admin", access.first(), "192.0.2.1")
+    assert who is not None
+    jobs.backup(tmp_path / "copy.sqlite")
+    access.logout(who.session)
+    jobs.close()
+    Jobs.restore(tmp_path / "copy.sqlite", home, now=200.0, who="ann")
+    with Jobs(home) as put_back:
+        after = Access(put_back, lambda: 200.0)
+        assert after.session(who.session) is None
+        assert [user.name for user in after.users()] == ["admin"]

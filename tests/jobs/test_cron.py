@@ -196,5 +196,5 @@ def test_a_line_is_said_in_words() -> None:
 
 def test_without_cronsim_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cronsim", None)
-    with pytest.raises(UsageError, match=r"pip install 'scraper\[server\]'"):
+    with pytest.raises(UsageError, match=r"extra `server`"):
         Cron("@daily", ZoneInfo("UTC"))

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -258,6 +259,7 @@ def test_the_log_of_a_server_makes_room(tmp_path: Path) -> None:
     log.close()
     now, before = (tmp_path / "server.log").read_text(), (tmp_path / "server.log.1").read_text()
     assert len(before) < 2_200
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("server.log*")} == {0o600}
     assert json.loads((before + now).splitlines()[-1])["message"] == "line 39"
 
 

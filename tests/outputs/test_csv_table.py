@@ -92,6 +92,8 @@ def test_values_are_their_text_and_nested_ones_their_json() -> None:
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\tx", "'\tx"),
         ("\rx", "'\rx"),
+        ("\n=x", "'\n=x"),
+        ("\uff1d1+1", "'\uff1d1+1"),
         ("-5", "-5"),
         ("+49123", "+49123"),
         ("-1.5e3", "-1.5e3"),

@@ -402,6 +402,7 @@ def test_killed_while_it_adds_and_without_any_cursor_nothing_is_lost_or_twice(tm
                 process.wait(wait)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
+                process.wait()  # its locks end with it
                 killed.append(len(rows(path)))
     assert any(killed)
     assert [row["n"] for row in rows(path)] == list(range(20_000))
