@@ -166,7 +166,7 @@ class Soak:
         if self.store is None:
             return
         now, store, job = self.world.wall(), self.store, self.chance.choice(self.declared)
-        kept = store.job(job.name)
+        kept, followed = store.job(job.name), any(job.name in each.after for each in self.declared)
         match self.chance.choice(("start", "start", "cancel", "cancel", "kill", "pause", "edit", "remove")):
             case "start":
                 try:
@@ -175,13 +175,13 @@ class Soak:
                     assert kept.job.overlap in (Overlap.SKIP, Overlap.QUEUE_ONE)
             case "cancel" | "kill" as how if self.judge.open:
                 store.ask_stop(self.chance.choice(list(self.judge.open)), how, "ann", now)
-            case "pause" if not any(job.name in each.after for each in self.declared):
+            case "pause" if not followed:
                 (store.unpause if kept.paused else lambda *a: store.pause(a[0], "a test", *a[1:]))(
                     job.name, now, "ann"
                 )
             case "edit" if job.schedule:
                 store.put(replace(job, timezone=self.chance.choice(ZONES)), now=now, who="ann")
-            case "remove" if self.chance.random() < 0.1 and not job.after:
+            case "remove" if self.chance.random() < 0.1 and not job.after and not followed:
                 store.remove(job.name, now, "ann")
                 store.put(job, now=max(now, kept.upto), who="ann")
         if self.scheduler is not None:
