@@ -133,9 +133,8 @@ async def test_what_was_killed_tells_what_is_durable(place: Place) -> None:
     assert found.why == "its process was ended by SIGKILL (by hand, or the system was short of memory)"
 
 
-@pytest.mark.parametrize("body", [CHILD, AWAY], ids=["in its session", "in one of their own"])
-async def test_nothing_that_a_spider_has_started_outlives_its_crawl(place: Place, body: str) -> None:
-    place.spider(body=body, max_pages=3)
+async def test_nothing_that_a_spider_has_started_outlives_its_crawl(place: Place) -> None:
+    place.spider(body=f"{CHILD}; {AWAY}", max_pages=3)  # in its session, and in one of their own
     process = await crawling(place.runner(), place.run())
     found = await ended(process)
     assert found.exit_code == 0
@@ -185,16 +184,11 @@ async def test_another_process_of_the_same_number_is_not_ours(place: Place) -> N
     assert (found.exit_code, found.state, found.why) == (None, "", "its process is gone")
 
 
-async def test_one_that_ended_while_no_server_ran_is_told_by_its_record(place: Place) -> None:
+async def test_one_that_ended_is_told_by_its_record_and_does_nothing_when_begun_again(place: Place) -> None:
     run = place.run()
     await ended(await crawling(place.runner(), run))
     found = await ended(await place.runner().adopt(replace(run, pid=1, birth="x/1")))
     assert (found.exit_code, found.state, found.pages) == (0, "finished", PAGES)
-
-
-async def test_begun_again_after_its_end_it_does_nothing_and_ends_the_same(place: Place) -> None:
-    run = place.run()
-    await ended(await crawling(place.runner(), run))
     number = len(place.site.hits)
     assert (await ended(await crawling(place.runner(), run))).exit_code == 0
     assert len(place.site.hits) == number
