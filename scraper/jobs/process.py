@@ -97,6 +97,8 @@ class Processes:
         may have given the number before), and nobody holds it.
         """
         said.path_of(self.home, run.id).unlink(missing_ok=True)
+        if not run.began:
+            return
         for path in (self.root / run.spider).glob(f"*-{run.id}-*"):
             folder = RunFolder(path)
             info = None if path.is_symlink() else ending.record(folder)
