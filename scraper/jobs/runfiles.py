@@ -187,11 +187,17 @@ class RunFiles:
             return ""
 
     def _with_ledger(self, number: int, read: Callable[[Ledger], T]) -> T:
+        with Ledger(self._stated(number).state, time.time()) as ledger:
+            return read(ledger)
+
+    def _stated(self, number: int) -> RunFolder:
+        """The folder of a run that has kept its state, and no link in its place. Raises NotThere."""
         folder = self.folder(number)
         if folder.state.is_symlink() or not folder.state.is_file():
             raise NotThere(f"run {number} kept no state (durability = none): nothing is known of its requests")
-        with Ledger(folder.state, time.time()) as ledger:
-            return read(ledger)
+        if (folder.path / files.INFO).is_symlink():
+            raise NotThere(f"run {number} has a link in the place of its record")
+        return folder
 
     def _requests(self, number: int, wanted: Selection, after: int, most: int) -> RequestsPage:
         found, following = self._with_ledger(number, lambda ledger: ledger.page(wanted, after, most, PATIENCE))
@@ -206,7 +212,7 @@ class RunFiles:
     def _explain(self, number: int, url: str) -> Explanation:
         if len(url) > 10_000:
             raise UsageError("a URL has at most 10000 characters here")
-        return in_run(url, self.folder(number), lambda folder: folder.run)
+        return in_run(url, self._stated(number), lambda folder: folder.run)
 
 
 def _export(folder: RunFolder, path: Path) -> None:

@@ -303,6 +303,10 @@ async def test_no_link_is_followed_out_of_a_run(
         "/explain?url=https://a.example/",
     ):
         assert "secret" not in str((await api(f"/runs/{run.id}{path}"))[1])
+    (folder.path / "state.sqlite").unlink()
+    async with Ledgered(folder.state) as state:
+        await state.seed(page("/", "a.example"))
+    assert "link in the place" in (await api(f"/runs/{run.id}/explain?url=https://a.example/"))[1]["error"]
     moved = folder.path.rename(folder.path.parent / "elsewhere")
     folder.path.symlink_to(moved)
     assert (await api(f"/runs/{run.id}/items"))[0] == 404
