@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,22 @@ async def test_a_wrong_field_keeps_what_was_typed(admin: Browser) -> None:
     assert typed["schedule"]["aria-invalid"] == "true"
     assert "wrong-schedule" in found.ids
     assert "wrong-schedule" in typed["schedule"]["aria-describedby"].split()
+
+
+@pytest.mark.parametrize("path", ["/new-job", "/jobs/shop/edit"])
+async def test_lines_that_a_browser_sent_are_shown_again_and_saved(admin: Browser, store: Jobs, path: str) -> None:
+    lines = {"settings": "max_pages = 5\r\ndelay = 1.0", "blackout": "22:00-06:00\r\nsat, sun"}
+    given = {"name": "new", "version": "1" if "edit" in path else "0", "spider": "shop", **lines}
+    status, text = await send(admin, path, **given, timeout="soon")
+    assert status == 400
+    assert "\\x0d" not in text
+    typed = re.findall(r'<textarea id="f-(settings|blackout)"[^>]*>([^<]*)</textarea>', text)
+    assert dict(typed) == {name: line.replace("\r\n", "\n") for name, line in lines.items()}
+    again = {name: line.replace("\n", "\r\n") for name, line in typed}
+    status, text = await send(admin, path, **{**given, **again})
+    assert status == 303, text
+    job = store.job("shop" if "edit" in path else "new").job
+    assert (job.settings, job.blackout) == ({"max_pages": 5, "delay": 1.0}, ("22:00-06:00", "sat, sun"))
 
 
 async def test_arguments_have_fields_of_their_types(admin: Browser, tmp_path: Path) -> None:
