@@ -111,7 +111,21 @@ async def test_a_job_is_added_and_changed(admin: Browser, store: Jobs) -> None:
     assert status == 303, text
     assert (store.job("new").job.schedule, store.job("new").job.args) == ("@hourly", {})
     status, text = await send(admin, "/jobs/new/edit", version="1", spider="shop", schedule="@daily")
-    assert status == 400, "somebody else has changed it meanwhile"
+    assert status == 409, "somebody else has changed it meanwhile"
+    assert "was changed meanwhile" in text
+
+
+async def test_a_name_that_is_taken_or_none_is_told_beside_its_field(admin: Browser) -> None:
+    for name, status, said in (
+        ("shop", 409, "there is a job 'shop' already"),
+        ("po etry", 400, "the name of a job must be 1 to 64 letters"),
+        ("my spider", 400, "the name of a job must be 1 to 64 letters"),
+    ):
+        found, text = await send(admin, "/new-job", name=name, spider="shop")
+        assert found == status
+        assert said in Page(text).words
+        assert "[jobs." not in text
+        assert "wrong-name" in Page(text).ids
 
 
 async def test_a_wrong_field_keeps_what_was_typed(admin: Browser) -> None:
