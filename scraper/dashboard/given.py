@@ -51,8 +51,8 @@ async def filled(request: web.Request) -> dict[str, str]:
     """The fields of a form as our pages send it, {} for an empty body. Raises UsageError, HTTPException.
 
     Lines end with a newline alone, where browsers send two characters (HTML, 4.10.21.4): what is shown again in a
-    field is what was typed there. It is UTF-8 whatever its Content-Type says of a charset: others would choose by it how long we decode, and a
-    part of a form with parts may be packed.
+    field is what was typed there. It is UTF-8 whatever its Content-Type says of a charset: others would choose by
+    it how long we decode, and a part of a form with parts may be packed.
     """
     data = await _came(request)
     if not data:
