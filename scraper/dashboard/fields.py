@@ -222,7 +222,7 @@ def data(given: Mapping[str, str]) -> dict[str, Any]:
         found["alerts"] = alerts
     if text := given.get("settings", "").strip():
         found["settings"] = _table(found["name"], "settings", text)
-    found["args"] = _args(found["name"], given)
+    found["args"] = args(found["name"], given)
     found["output"] = _outputs(given)
     return found
 
@@ -255,7 +255,8 @@ def toml(text: str) -> dict[str, Any]:
         raise UsageError(str(error)) from error
 
 
-def _args(job: str, given: Mapping[str, str]) -> dict[str, Any]:
+def args(job: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments that a form says, those left empty left out. Raises UsageError."""
     found = {
         name.removeprefix("args."): argument(text)
         for name, text in given.items()

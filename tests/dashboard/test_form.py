@@ -184,6 +184,38 @@ async def test_a_secret_argument_is_not_shown_and_is_kept(admin: Browser, store:
     assert store.job("new").job.args == {"pages": 2, "password": "hunter2"}
 
 
+async def test_a_run_with_other_arguments_has_a_form_of_their_types(
+    admin: Browser, store: Jobs, tmp_path: Path
+) -> None:
+    (tmp_path / "spiders" / "typed.py").write_text(SPIDER)
+    own = {"pages": 1, "shelf": "7", "password": "hunter2"}
+    store.put(Job(name="t", spider="typed", args=own), now=1.0, who="test")
+    assert "Run with other arguments" in (await page(admin, "/jobs/t")).words
+    found = await page(admin, "/jobs/t/run")
+    typed = {field["name"]: field.get("value", "") for field in found.fields if field.get("name", "") > "args."}
+    wanted = {"args.shelf": "7", "args.pages": "1", "args.fast": "", "args.kind": "", "args.password": "***"}
+    assert {name: typed[name] for name in wanted} == wanted
+    status, text = await send(admin, "/jobs/t/run", args__pages="many", args__shelf="toys")
+    assert status == 400
+    wrong = Page(text)
+    assert not wrong.wrong
+    assert "wrong-args.pages" in wrong.ids
+    assert 'href="/jobs/t"' in text
+    assert 'value="toys"' in text
+    given = {"args__pages": "2", "args__shelf": "7", "args__fast": "true", "args__password": "***"}
+    assert (await send(admin, "/jobs/t/run", **given))[0] == 303
+    assert store.run(1).args == {"pages": 2, "fast": True}
+
+
+async def test_a_spider_without_arguments_says_so_where_a_run_would_have_others(
+    admin: Browser, store: Jobs, tmp_path: Path
+) -> None:
+    lines = ["class Bare(Spider):", "    name = 'bare'", "    start_urls = ['http://127.0.0.1:1/']"]
+    (tmp_path / "spiders" / "bare.py").write_text("\n".join(["from scraper import Spider", *lines]))
+    store.put(Job(name="b", spider="bare"), now=1.0, who="test")
+    assert "takes no arguments" in (await page(admin, "/jobs/b/run")).words
+
+
 async def test_a_spider_that_cannot_be_imported_is_told_beside_it(admin: Browser, tmp_path: Path) -> None:
     (tmp_path / "spiders" / "bad.py").write_text('import nothing_here\nclass B:\n    name = "bad"\n')
     await page(admin, "/new-job?spider=bad")

@@ -157,6 +157,14 @@ async def _described(request: web.Request, spider: str) -> tuple[Described | Non
         return None, str(error)
 
 
+async def arguments_of(
+    request: web.Request, spider: str, given: Mapping[str, str]
+) -> tuple[Described | None, list[Row], str]:
+    """What a spider takes, the fields of its arguments, and why these are not known; its file is imported."""
+    about, trouble = await _described(request, spider)
+    return about, _rows(about, given), trouble
+
+
 def _rows(about: Described | None, given: Mapping[str, str]) -> list[Row]:
     """A field for each argument of the spider, and for each that the job has beside them."""
     made = []
