@@ -32,6 +32,7 @@ from .words import duration, size
 T = TypeVar("T", bound=msgspec.Struct)
 Reader = Callable[[Any, Place], Any]
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+NAMED = "the name of a job must be 1 to 64 letters, digits, '-' or '_', and not begin with '-'"
 TABLES = ("server", "groups", "channels", "mail", "jobs")
 SYSTEM = ("path", "command")  # texts that are given to the system
 DEPTH = 16  # of tables in tables
@@ -83,6 +84,8 @@ def declared_from(data: Mapping[str, Any]) -> Declared:
 
 def job_from(name: str, data: Mapping[str, Any], where: str) -> Job:
     """One job from its keys, wherever they come from: `where` stands before what is wrong. Raises UsageError."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{NAMED}, not {name[:80]!r}" if name else f"{NAMED}; `name` is missing")
     try:
         return _job(name, data)
     except Wrong as error:
@@ -100,7 +103,7 @@ def server_from(data: Mapping[str, Any], where: str) -> Server:
 def _job(name: str, data: object) -> Job:
     place = ("jobs", name)
     if not NAME.fullmatch(name):
-        raise Wrong(place, "the name of a job must be 1 to 64 letters, digits, '-' or '_', and not begin with '-'")
+        raise Wrong(place, NAMED)
     job = _made(Job, data, place, _JOB, name=name)
     if not SPIDER_NAME.fullmatch(job.spider) or job.spider.endswith(".py"):
         raise Wrong((*place, "spider"), f"must be the name of a spider, not {job.spider!r}; see `scraper list`")

@@ -12,6 +12,7 @@ from ...jobs.access import Role
 from ...jobs.shown import RunPage
 from ..given import number, run_number, word
 from ..routes import DESK, Routes
+from ..written import words
 from .run import RUN, values
 from .show import onward, show, zones
 
@@ -71,7 +72,7 @@ async def requests(request: web.Request) -> web.StreamResponse:
     """The ledger of a run: counts, a URL explained, requests by what became of them."""
     desk, run, which = request.app[DESK], run_number(request), word(request, "which", "all") or "all"
     about = await of(request)
-    url, told, trouble = request.query.get("url", "").strip(), None, ""
+    url, told, trouble, unknown = request.query.get("url", "").strip(), None, "", ""
     if url:
         try:
             told = await desk.explain(run, url)
@@ -81,7 +82,7 @@ async def requests(request: web.Request) -> web.StreamResponse:
     try:
         found = await desk.requests(run, which, number(request, "after", 0), REQUESTS)
     except UsageError as error:
-        trouble = trouble or str(error)
+        unknown = str(error)
     return await show(
         request,
         "requests.html",
@@ -90,15 +91,22 @@ async def requests(request: web.Request) -> web.StreamResponse:
         total=sum(each.number for each in ledger.counts),
         found=found,
         which=which,
-        states=STATES,
-        reasons=REASONS,
+        choices=choices(which),
         url=url[:4000],
         told=told,
         trouble=trouble,
+        unknown=unknown,
         next=onward(request, after=found.next) if found is not None and found.next is not None else "",
         first=onward(request, after=None, url=None),
         paged=bool(number(request, "after", 0)),
     )
+
+
+def choices(which: str) -> list[tuple[str, str]]:
+    """What can be chosen of the requests, with how it is called; also what the address asks for beside it."""
+    found = [(each, words(each)) for each in STATES]
+    found += [(f"failed:{each}", f"failed: {words(each)}") for each in REASONS]
+    return found if which in dict(found) else [*found, (which, which)]
 
 
 @routes.get(RUN + "/log", Role.VIEWER)
