@@ -49,7 +49,7 @@ class Stopped(Clock):
 
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords that cost little: what they cost in earnest is seen in test_password."""
+    """Passwords that cost little: what they cost in earnest is seen in tests/jobs/test_access.py."""
     monkeypatch.setattr(password, "COST", 2**4)
 
 
