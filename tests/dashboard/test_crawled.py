@@ -56,6 +56,7 @@ async def test_items_are_in_a_table_and_each_is_whole_by_itself(admin: Browser, 
     words = (await page(admin, f"/runs/{run.id}/items")).words
     assert BAD in words
     assert "title" in words
+    assert "Items 1 to 2 of 2" in words
     assert BAD in (await page(admin, f"/runs/{run.id}/items/0")).words
     await page(admin, f"/runs/{run.id}/items/3", 404)
     assert "Nothing found" in (await page(admin, f"/runs/{run.id}/items?search=nowhere")).words

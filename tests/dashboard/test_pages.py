@@ -10,7 +10,7 @@ import pytest
 from scraper.jobs.access import Access
 from scraper.jobs.desk import Desk
 from scraper.jobs.job import Alerts, Job
-from scraper.jobs.record import Cause, JobRun, State
+from scraper.jobs.record import Alert, Cause, JobRun, State
 from scraper.jobs.store import Jobs
 from tests.dashboard.conftest import Browser, Stopped
 from tests.dashboard.hostile import TEXTS, fill
@@ -74,6 +74,13 @@ async def test_a_job_is_shown_as_it_is_declared(admin: Browser, store: Jobs, clo
                  "tell nobody in22:00-07:00; sat 00:00-24:00", "the first retry30 seconds",
                  "An interrupted crawlbegins anew"):  # fmt: skip
         assert said in words, said
+
+
+async def test_an_alert_is_in_one_list_alone(admin: Browser, store: Jobs) -> None:
+    store.raise_alert(Alert(job="shop", rule="failed", at=1.0, text="it has failed"))
+    words = (await page(admin, "/alerts")).words
+    assert words.count("it has failed") == 1
+    assert "No alerts" not in words
 
 
 @pytest.mark.parametrize("state", State)

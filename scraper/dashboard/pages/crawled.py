@@ -34,6 +34,7 @@ async def items(request: web.Request) -> web.StreamResponse:
     """Items in a table: the columns are all that these have."""
     about = await of(request)
     at, search = number(request, "at", 0), word(request, "search")
+    before = number(request, "before", 0)  # items on the pages before
     found = await request.app[DESK].items(run_number(request), at, ITEMS, search)
     rows = list(zip(found.at, values(found), strict=True))
     names = columns([row for _, row in rows])
@@ -43,11 +44,15 @@ async def items(request: web.Request) -> web.StreamResponse:
         **about,
         rows=rows,
         columns=names[:COLUMNS],
+        numeric=numeric([row for _, row in rows], names),
         more_columns=max(0, len(names) - COLUMNS),
+        before=before,
+        counted=not search and (not at or before > 0),
+        total=about["run"].items,
         search=search,
         at=at,
-        first=onward(request, at=None),
-        next=onward(request, at=found.next) if found.next is not None else "",
+        first=onward(request, at=None, before=None),
+        next=onward(request, at=found.next, before=before + len(rows)) if found.next is not None else "",
         looked=found.looked,
     )
 
@@ -55,6 +60,15 @@ async def items(request: web.Request) -> web.StreamResponse:
 def columns(rows: list[Any]) -> list[str]:
     """The names that items have, in the order in which they are met."""
     return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+
+
+def numeric(rows: list[Any], names: list[str]) -> set[str]:
+    """The columns that have numbers alone, which stand to the right, their heads too."""
+    kinds: dict[str, set[bool]] = {name: set() for name in names}
+    for row in rows:
+        for name, value in row.items() if isinstance(row, dict) else ():
+            kinds[name].add(isinstance(value, int | float) and not isinstance(value, bool))
+    return {name for name, found in kinds.items() if found == {True}}
 
 
 @routes.get(RUN + r"/items/{at:\d{1,15}}", Role.VIEWER)
