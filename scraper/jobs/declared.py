@@ -15,7 +15,7 @@ import msgspec
 from ..convert import Unfit, fit, near
 from ..errors import UsageError
 from ..outputs.registry import STDOUT, open_output
-from ..settings import resolve
+from ..settings import NAMES, resolve
 from ..spider import NAME as SPIDER_NAME
 from ..url import BadURL, canonical
 from .channels import check_headers
@@ -23,7 +23,7 @@ from .difference import Change as Change
 from .difference import Declared as Declared
 from .difference import difference as difference
 from .job import Alerts, Channel, Job, Mail, Output, Overlap, Server
-from .places import Place, Wrong, line_of
+from .places import Place, Wrong, dotted, line_of
 from .schedule import Schedule
 from .whole import EACH, fits
 from .windows import windows
@@ -182,7 +182,8 @@ def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reade
     values = dict(fixed)
     for name, value in _table(data, place).items():
         if name not in names:
-            raise Wrong((*place, name), f"unknown key{near(name, names)}")
+            hint = near(name, names) or (_elsewhere(name, place) if kind is Job else "")
+            raise Wrong((*place, name), f"unknown key{hint}")
         here = (*place, name)
         try:
             values[name] = (
@@ -194,6 +195,12 @@ def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reade
         if field.required and not values.get(field.name):
             raise Wrong((*place, field.name), "is missing")
     return kind(**values)
+
+
+def _elsewhere(name: str, place: Place) -> str:
+    """The table of a job that has a key of this name."""
+    table = "alerts" if name in Alerts.__struct_fields__ else "settings" if name in NAMES else ""
+    return f"; it belongs in [{dotted((*place, table))}]" if table else ""
 
 
 def _table(data: object, place: Place) -> Mapping[str, Any]:

@@ -131,6 +131,8 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
         ("jobs = 5", "jobs.toml:1: [jobs]: must be a table, not 5"),
         ("[jobs]\nshop = 5", "jobs.toml:2: [jobs.shop]: must be a table, not 5"),
         (JOB + "overlp = 1", "jobs.toml:3: [jobs.shop] overlp: unknown key; did you mean 'overlap'?"),
+        (JOB + 'to = "ops"', "jobs.toml:3: [jobs.shop] to: unknown key; it belongs in [jobs.shop.alerts]"),
+        (JOB + "max_pages = 5", "[jobs.shop] max_pages: unknown key; it belongs in [jobs.shop.settings]"),
         (JOB + "name = 'x'", "jobs.toml:3: [jobs.shop] name: unknown key"),
         (JOB + "alerts.faild = true", "jobs.toml:3: [jobs.shop] alerts.faild: unknown key; did you mean 'failed'?"),
         (
