@@ -63,7 +63,7 @@ class Processes:
             ["crawl", job.spider, "--run", run.run, "--order", "-", "--output-folder", str(self.root), "--quiet"],
             run, log, subprocess.PIPE,
         )  # fmt: skip
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         said.add(log, ending.begins(child.pid, run.run, job.spider, stamp))
         return CrawlProcess(self, run, child, order)
 
@@ -97,6 +97,8 @@ class Processes:
         may have given the number before), and nobody holds it.
         """
         said.path_of(self.home, run.id).unlink(missing_ok=True)
+        if not run.began:
+            return
         for path in (self.root / run.spider).glob(f"*-{run.id}-*"):
             folder = RunFolder(path)
             info = None if path.is_symlink() else ending.record(folder)

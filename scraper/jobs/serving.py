@@ -173,8 +173,9 @@ class _Life:
         """Now and then, delete the runs that need not be kept, with all that they have written."""
         store, clock = self._parts.store, self._parts.clock
         while True:
-            for run in await asyncio.to_thread(store.prune, clock.wall()):
-                await asyncio.to_thread(self._parts.runner.forget, run)
+            while gone := await asyncio.to_thread(store.prune, clock.wall()):
+                for run in gone:
+                    await asyncio.to_thread(self._parts.runner.forget, run)
             await clock.sleep(TIDY)
 
 

@@ -23,7 +23,7 @@ from scraper.errors import UsageError
 from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.job import Channel, Job, Mail, Server
 from scraper.jobs.notify import Notify
-from scraper.jobs.record import JobRun, State
+from scraper.jobs.record import Cause, JobRun, State
 from scraper.jobs.serverlog import ServerLog
 from scraper.jobs.serving import Parts, prepared, running, secrets, serve
 from scraper.jobs.store import Jobs
@@ -218,6 +218,18 @@ async def test_history_that_need_not_be_kept_goes_with_its_output(place: Place) 
         while log.exists() or any(folder.path.exists() for folder in folders[:2]):  # noqa: ASYNC110  another process deletes it
             await asyncio.sleep(0.05)
     assert all(folder.path.exists() for folder in folders[2:])  # another store's, and a person's
+
+
+async def test_however_long_the_history_has_become_it_is_cut_at_once(place: Place) -> None:
+    with Jobs(place.home) as store:
+        store.put(replace(SHOP, keep=1), now=0.0, who="test")
+        run = JobRun(id=0, job="shop", spider="shop", planned=0.0, state=State.SKIPPED, ended=1.0, cause=Cause.HAND)
+        store.planned("shop", 1.0, [replace(run, planned=number / 1e5) for number in range(20_002)])
+        assert store.number() == 20_002
+    async with server(place), asyncio.timeout(20):
+        with Jobs(place.home, read_only=True) as store:
+            while store.number() > 1:  # noqa: ASYNC110  another process deletes them
+                await asyncio.sleep(0.1)
 
 
 async def test_a_service_manager_hears_how_it_stands(place: Place) -> None:
