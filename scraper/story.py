@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, tzinfo
 
 from .folder import ENDED, RUNNING, RunFolder, RunInfo
 from .frontier.entries import QUEUED, WAITING, Attempt, Entry, Rest, Story
@@ -13,6 +16,7 @@ from .url import printable
 from .words import count, duration, size
 
 DIED = "died"  # the process of a run has ended without saying so
+_ZONE: ContextVar[tzinfo | None] = ContextVar("zone", default=None)  # None: that of this machine
 SHOWN = 8  # pages of a chain, from its near end; of a longer one also the last two
 MEANING = {
     Reason.ROBOTS: "robots.txt forbids it",
@@ -32,8 +36,23 @@ def standing(folder: RunFolder, info: RunInfo) -> str:
     return DIED if info.state == RUNNING and not folder.held() else info.state
 
 
+@contextmanager
+def told_in(zone: tzinfo) -> Iterator[None]:
+    """Tell times in a zone, in this task or thread alone."""
+    before = _ZONE.set(zone)
+    try:
+        yield
+    finally:
+        _ZONE.reset(before)
+
+
 def at(second: float, now: float) -> str:
-    """A wall-clock second as a person here reads it: with its date when that is not today's."""
+    """A wall-clock second as a person here reads it: with its date when that is not today's.
+
+    Inside `told_in` it is in that zone, with the date and the zone: who reads it may be elsewhere.
+    """
+    if (zone := _ZONE.get()) is not None:
+        return datetime.fromtimestamp(second, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
     there, here = time.localtime(second), time.localtime(now)
     return time.strftime("%H:%M:%S" if there[:3] == here[:3] else "%Y-%m-%d %H:%M:%S", there)
 

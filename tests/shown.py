@@ -16,7 +16,8 @@ PAGE = re.compile(r"(https?://[^/\s]+/)[\w/.-]*")  # which one comes first is a 
 COUNT = re.compile(r"\d+( \S+\.\w+)?")  # what `wc -l` says, which has to be true
 SPAN = re.compile(r"# (?:s|min) ago")
 PACE = "0.01"  # seconds between the requests of a crawl that is waited for; one to be killed keeps its own
-# An example that waits is long enough: here `sleep` lasts until the crawl beside it has recorded more items.
+# An example that waits is long enough: here `sleep` lasts until the crawl beside it has recorded more items;
+# `sleep 2` is for a server that has to begin first.
 SHIM = """#!/bin/sh
 [ "$1" = serve ] && {{ shift; set -- serve --port {port} "$@"; }}
 exec "{python}" -m scraper "$@"
@@ -24,6 +25,7 @@ exec "{python}" -m scraper "$@"
 PRELUDE = """
 count() { cat output/*/2*/items.jsonl 2>/dev/null | wc -l; }
 sleep() {
+  [ "$1" = 2 ] && { command sleep 2; return; }
   local before=$(count) tries=0
   while [ $(count) -lt $((before + 5)) ] && [ $tries -lt 600 ]; do command sleep 0.05; tries=$((tries + 1)); done
 }

@@ -36,6 +36,7 @@ PACE = re.compile(r"""(\bdelay(?:=|": ))0\.0\d+""")  # what an example waits bet
 SPIDER = re.compile(r"# (spiders/\w+\.py)\n")
 FILE = re.compile(r"# (spiders/\w+\.py|jobs\.toml|app\.py)\n")  # app.py: see test_fastapi.py
 LINK = re.compile(r"\]\((?!\w+:)([^)#]+)(?:#[^)]*)?\)")
+BEFORE = {"howto-serve.md": "howto-jobs.md"}  # whose project is that of another page, with its jobs applied
 COMMAND = importlib.util.find_spec("scraper.cli") is not None
 
 
@@ -122,6 +123,11 @@ def test_the_programs_and_commands_of_a_page_run_in_order(page: Path, address: s
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash")], ids=name)
 def test_the_blocks_of_bash_on_a_page_say_what_is_shown(page: Path, address: str, project: Path) -> None:
     said = ""
+    if page.name in BEFORE:
+        for _, text in blocks(page.with_name(BEFORE[page.name]), "python", "toml"):
+            if found := FILE.match(text):
+                (project / found[1]).write_text(text.replace(SHOP, address), encoding="utf-8")
+        shown.told("scraper jobs apply --yes", project)
     for language, text in blocks(page, "python", "toml", "bash", "text"):
         if language == "bash":
             said = shown.told(text.replace(SHOP, address), project).replace(address, SHOP)

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from ..errors import ScraperError, StoreError, UsageError
 from ..jobs.access import TooMany
-from ..jobs.desk import NotThere
+from ..jobs.desk import Conflict, NotThere
 from ..logs import clean
 from .guard import BEGUN
 from .view import page
@@ -47,6 +47,8 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         return said(request, 429, str(error), {hdrs.RETRY_AFTER: f"{max(1, error.after):.0f}"})
     except NotThere as error:
         return said(request, 404, str(error))
+    except Conflict as error:
+        return said(request, 409, str(error))
     except UsageError as error:
         return said(request, 400, str(error))
     except StoreError as error:
@@ -98,6 +100,11 @@ def _words(error: web.HTTPException) -> str:
 
 
 def _title(status: int) -> str:
-    return {403: "Not allowed", 404: "Not there", 405: "Not allowed", 429: "Too often", 503: "Not now"}.get(
-        status, "That did not work"
-    )
+    return {
+        403: "Not allowed",
+        404: "Not there",
+        405: "Not allowed",
+        409: "Not as it was",
+        429: "Too often",
+        503: "Not now",
+    }.get(status, "That did not work")

@@ -222,7 +222,7 @@ def data(given: Mapping[str, str]) -> dict[str, Any]:
         found["alerts"] = alerts
     if text := given.get("settings", "").strip():
         found["settings"] = _table(found["name"], "settings", text)
-    found["args"] = _args(found["name"], given)
+    found["args"] = args(found["name"], given)
     found["output"] = _outputs(given)
     return found
 
@@ -255,7 +255,8 @@ def toml(text: str) -> dict[str, Any]:
         raise UsageError(str(error)) from error
 
 
-def _args(job: str, given: Mapping[str, str]) -> dict[str, Any]:
+def args(job: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments that a form says, those left empty left out. Raises UsageError."""
     found = {
         name.removeprefix("args."): argument(text)
         for name, text in given.items()
@@ -296,6 +297,8 @@ def _outputs(given: Mapping[str, str]) -> list[dict[str, Any]]:
 def place_of(error: UsageError, given: Mapping[str, str]) -> tuple[str, str]:
     """(field, what is wrong) of an error about a job; "" for the field where none is named."""
     text = str(error)
+    if text.startswith("the name of a job"):
+        return "name", text
     key, said = _named(text)
     if key in FIELDS or key in ("name", "note") or (key in given and not key.startswith("spider")):
         return key, said
@@ -306,7 +309,7 @@ def place_of(error: UsageError, given: Mapping[str, str]) -> tuple[str, str]:
         asked = ARGUMENT.search(text)
         name = f"args.{asked[1]}" if asked else ""
         return (name if name in given else "spider"), said or text
-    return ("name" if "name of a job" in text or "already" in text else ""), text
+    return ("name" if "already" in text else ""), text
 
 
 def _named(text: str) -> tuple[str, str]:

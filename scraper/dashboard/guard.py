@@ -140,7 +140,9 @@ def _known(request: web.Request) -> Who:
 
 
 def _hostname(netloc: str) -> str:
-    """A Host without its port, "" for what is none."""
+    """A Host without its port, "" for what is none: RFC 9110 7.2 has nothing in it but these two."""
+    if not netloc.isascii() or any(each in netloc for each in "@/?#\\"):
+        return ""
     try:
         return urlsplit(f"//{netloc}").hostname or ""
     except ValueError:

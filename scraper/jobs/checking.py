@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import site
 import sys
@@ -25,8 +26,10 @@ from ..settings import from_environment, from_files, resolve
 from ..spider import REQUIRED, Spider, arguments
 from .declared import SAMPLE
 from .job import Job
+from .places import Place, Wrong
 
 Environ = Mapping[str, str] | None
+ARGUMENT = re.compile(r"argument '(\w+)'")
 PATIENCE = 30.0  # seconds for the import of a spider
 # The same package as ours is to be found, and, by -P, no file of the project that is called like a library.
 PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -71,19 +74,29 @@ class Answer(msgspec.Struct, frozen=True):
 def check(job: Job, project: Path) -> type[Spider]:
     """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs hold.
 
-    Imports the spider, and gives it. Raises UsageError that begins with the job's table.
+    Imports the spider, and gives it. Raises Wrong (UsageError) with the job's table and key.
     """
+    key = "spider"
     try:
         kind = find(job.spider, project)
+        key = "args"
         spider = _begun(kind, job)
+        key = "settings"
         own = (f"settings of spider {kind.name!r}", dict(kind.settings))
         resolve([from_files(project), own, from_environment(), ("settings", job.settings)])
+        key = "output"
         for output in job.output:
             path = expand(output.path, {**SAMPLE, "spider": spider.name})
             check_writable(str(project / path))
     except UsageError as error:
-        raise UsageError(f"[jobs.{job.name}] {error}") from error
+        raise Wrong(("jobs", job.name, *_key(key, str(error))), str(error).removeprefix("settings: ")) from error
     return kind
+
+
+def _key(key: str, said: str) -> Place:
+    """The key that is wrong: of arguments the one that the text names."""
+    named = ARGUMENT.search(said) if key == "args" else None
+    return (key, named[1]) if named else (key,)
 
 
 async def checked(job: Job, project: Path, *, patience: float = PATIENCE, environ: Environ = None) -> Described:

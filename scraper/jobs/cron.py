@@ -135,7 +135,9 @@ def _parsed() -> type[CronSim]:
     try:
         from cronsim import CronSim
     except ImportError as error:
-        raise UsageError("schedule: cron needs the package cronsim: install scraper with its extra `server`") from error
+        raise UsageError(
+            "schedule: cron needs the package cronsim: install scraper with its extra `server`"
+        ) from error
     return CronSim
 
 

@@ -15,7 +15,7 @@ import msgspec
 from ..convert import Unfit, fit, near
 from ..errors import UsageError
 from ..outputs.registry import STDOUT, open_output
-from ..settings import resolve
+from ..settings import NAMES, resolve
 from ..spider import NAME as SPIDER_NAME
 from ..url import BadURL, canonical
 from .channels import check_headers
@@ -23,7 +23,7 @@ from .difference import Change as Change
 from .difference import Declared as Declared
 from .difference import difference as difference
 from .job import Alerts, Channel, Job, Mail, Output, Overlap, Server
-from .places import Place, Wrong, line_of
+from .places import Place, Wrong, dotted, line_of
 from .schedule import Schedule
 from .whole import EACH, fits
 from .windows import windows
@@ -32,6 +32,7 @@ from .words import duration, size
 T = TypeVar("T", bound=msgspec.Struct)
 Reader = Callable[[Any, Place], Any]
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+NAMED = "the name of a job must be 1 to 64 letters, digits, '-' or '_', and not begin with '-'"
 TABLES = ("server", "groups", "channels", "mail", "jobs")
 SYSTEM = ("path", "command")  # texts that are given to the system
 DEPTH = 16  # of tables in tables
@@ -83,6 +84,8 @@ def declared_from(data: Mapping[str, Any]) -> Declared:
 
 def job_from(name: str, data: Mapping[str, Any], where: str) -> Job:
     """One job from its keys, wherever they come from: `where` stands before what is wrong. Raises UsageError."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{NAMED}, not {name[:80]!r}" if name else f"{NAMED}; `name` is missing")
     try:
         return _job(name, data)
     except Wrong as error:
@@ -100,7 +103,7 @@ def server_from(data: Mapping[str, Any], where: str) -> Server:
 def _job(name: str, data: object) -> Job:
     place = ("jobs", name)
     if not NAME.fullmatch(name):
-        raise Wrong(place, "the name of a job must be 1 to 64 letters, digits, '-' or '_', and not begin with '-'")
+        raise Wrong(place, NAMED)
     job = _made(Job, data, place, _JOB, name=name)
     if not SPIDER_NAME.fullmatch(job.spider) or job.spider.endswith(".py"):
         raise Wrong((*place, "spider"), f"must be the name of a spider, not {job.spider!r}; see `scraper list`")
@@ -179,7 +182,8 @@ def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reade
     values = dict(fixed)
     for name, value in _table(data, place).items():
         if name not in names:
-            raise Wrong((*place, name), f"unknown key{near(name, names)}")
+            hint = near(name, names) or (_elsewhere(name, place) if kind is Job else "")
+            raise Wrong((*place, name), f"unknown key{hint}")
         here = (*place, name)
         try:
             values[name] = (
@@ -191,6 +195,12 @@ def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reade
         if field.required and not values.get(field.name):
             raise Wrong((*place, field.name), "is missing")
     return kind(**values)
+
+
+def _elsewhere(name: str, place: Place) -> str:
+    """The table of a job that has a key of this name."""
+    table = "alerts" if name in Alerts.__struct_fields__ else "settings" if name in NAMES else ""
+    return f"; it belongs in [{dotted((*place, table))}]" if table else ""
 
 
 def _table(data: object, place: Place) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ from .runfiles import RunFiles
 from .scheduler import Scheduler
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
+from .store import Conflict as Conflict
 from .store import Jobs
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class Desk(RunFiles):
         """Add a job or replace the one of its name, as `[jobs.NAME]` of jobs.toml has it, and its `name`.
 
         "***" stands for the value before. With `version` only while the job is of that version, 0: new.
-        Raises UsageError naming the key.
+        Raises Conflict when it is not, UsageError naming the key.
         """
         job = await self._checked(data)
         return await self._off(self.store.put, job, now=self.clock.wall(), who=who, version=version)

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from .job import Job, Server
-from .secret import HIDDEN, has_secret, is_secret
+from .job import Channel, Job, Mail, Server
+from .secret import HIDDEN, OWN, has_secret
+from .toml import short_outputs, value_text
 
 LONGEST = 60  # characters of a value that are shown
+NONE, CHANGED = "(none)", "(changed)"
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -21,7 +23,10 @@ class Declared(msgspec.Struct, frozen=True):
 
 
 class Differs(msgspec.Struct, frozen=True):
-    """One key that has another value: `args.shelf`, from what to what; what may be secret is not shown."""
+    """One key that has another value: `args.shelf`, from what to what, as jobs.toml has it.
+
+    What may be secret is not shown; `new` is "(changed)" where both would look alike.
+    """
 
     key: str
     old: str
@@ -68,11 +73,20 @@ def text(changes: list[Change]) -> str:
 def _keys(old: Job | Server, new: Job | Server | None) -> tuple[Differs, ...]:
     before, after = dict(_leaves(msgspec.to_builtins(old))), dict(_leaves(msgspec.to_builtins(new)))
     names = [*after, *(name for name in before if name not in after)]
-    return tuple(
-        Differs(name, _shown(name, before.get(name)), _shown(name, after.get(name)))
-        for name in names
-        if name != "name" and before.get(name) != after.get(name)
-    )
+    found = []
+    for name in names:
+        had, has = before.get(name), after.get(name)
+        if name != "name" and had != has and not (None in (had, has) and _usual(name, had, has)):
+            was, now = _shown(name, had), _shown(name, has)
+            found.append(Differs(name, was, now if now != was else CHANGED))
+    return tuple(found)
+
+
+def _usual(name: str, had: Any, has: Any) -> bool:
+    """Whether a channel or mail that has come or gone has what nobody wrote at this key."""
+    table, _, key = name.partition(".")
+    usual = _CHANNEL if table == "channels" else _MAIL if table == "mail" else {}
+    return key.rpartition(".")[2] in usual and usual[key.rpartition(".")[2]] == (has if had is None else had)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -84,9 +98,19 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if value is None:
-        return "(none)"
-    if is_secret(name) or has_secret(name, value):
+    if value in (None, "", [], ()):
+        return NONE
+    if has_secret(name, value):
         return HIDDEN
-    said = msgspec.json.encode(value).decode()
+    if name == "output":
+        value = short_outputs(value)
+    said = value_text("" if name.startswith(OWN) else name.rpartition(".")[2], value)
     return said if len(said) <= LONGEST else said[: LONGEST - 3] + "..."
+
+
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    fields = [each for each in msgspec.structs.fields(kind) if each.default is not msgspec.NODEFAULT]
+    return {each.name: each.default for each in fields}
+
+
+_CHANNEL, _MAIL = _defaults(Channel), _defaults(Mail)

@@ -63,7 +63,7 @@ class Processes:
             ["crawl", job.spider, "--run", run.run, "--order", "-", "--output-folder", str(self.root), "--quiet"],
             run, log, subprocess.PIPE,
         )  # fmt: skip
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         said.add(log, ending.begins(child.pid, run.run, job.spider, stamp))
         return CrawlProcess(self, run, child, order)
 

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, TypeVar
+from zoneinfo import ZoneInfo
 
+from ..convert import Unfit
 from ..errors import StoreError, UsageError
 from ..explain import Explanation, in_run
 from ..folder import RunFolder
@@ -19,11 +21,13 @@ from ..frontier.ledger import Ledger
 from ..outputs.follow import Follower
 from ..outputs.journal import Journal
 from ..outputs.registry import open_output
+from ..story import told_in
 from . import files, secret
 from .files import NotThere, folder_of
 from .record import JobRun
 from .shown import Ledgered, LinesPage, RequestsPage, RunPage
 from .store import Jobs
+from .zones import zone_named
 
 T = TypeVar("T")
 PATIENCE = 0.15  # seconds that a page of requests may look for them
@@ -119,7 +123,7 @@ class RunFiles:
             return await asyncio.to_thread(self._ledger, number)
 
     async def explain(self, number: int, url: str) -> Explanation:
-        """What became of a URL in a run, and why. O(requests)."""
+        """What became of a URL in a run, and why, its times in the zone of its job. O(requests)."""
         async with self._slow:
             return await asyncio.to_thread(self._explain, number, url)
 
@@ -187,11 +191,17 @@ class RunFiles:
             return ""
 
     def _with_ledger(self, number: int, read: Callable[[Ledger], T]) -> T:
+        with Ledger(self._stated(number).state, time.time()) as ledger:
+            return read(ledger)
+
+    def _stated(self, number: int) -> RunFolder:
+        """The folder of a run that has kept its state, and no link in its place. Raises NotThere."""
         folder = self.folder(number)
         if folder.state.is_symlink() or not folder.state.is_file():
             raise NotThere(f"run {number} kept no state (durability = none): nothing is known of its requests")
-        with Ledger(folder.state, time.time()) as ledger:
-            return read(ledger)
+        if (folder.path / files.INFO).is_symlink():
+            raise NotThere(f"run {number} has a link in the place of its record")
+        return folder
 
     def _requests(self, number: int, wanted: Selection, after: int, most: int) -> RequestsPage:
         found, following = self._with_ledger(number, lambda ledger: ledger.page(wanted, after, most, PATIENCE))
@@ -206,7 +216,15 @@ class RunFiles:
     def _explain(self, number: int, url: str) -> Explanation:
         if len(url) > 10_000:
             raise UsageError("a URL has at most 10000 characters here")
-        return in_run(url, self.folder(number), lambda folder: folder.run)
+        with told_in(self._zone(number)):
+            return in_run(url, self._stated(number), lambda folder: folder.run)
+
+    def _zone(self, number: int) -> ZoneInfo:
+        """The zone of a run's job; UTC once that is removed."""
+        try:
+            return zone_named(self.store.job(self.planned(number).job).job.timezone)
+        except (UsageError, Unfit):  # Unfit: a zone the system has lost
+            return ZoneInfo("UTC")
 
 
 def _export(folder: RunFolder, path: Path) -> None:

@@ -31,6 +31,10 @@ TIMES = ("schedule", "timezone", "start", "end", "blackout")  # what says when a
 _KEPT = "data, source, paused, paused_why, upto, changed, version"
 
 
+class Conflict(UsageError):
+    """A job is not, or not any more, what somebody has before his eyes who adds or changes it."""
+
+
 class Jobs(History, Notices):
     """The store in the folder `home`. Raises StoreError, where it cannot be opened too."""
 
@@ -50,13 +54,13 @@ class Jobs(History, Notices):
     def put(self, job: Job, *, source: str = HAND, now: float, who: str, version: int | None = None) -> Kept:
         """Add a job, or replace the one of its name; its times before `now` are not made up for.
 
-        With `version` only while the job still is of that version (0: not there). Raises UsageError when it is
-        not, and when the job does not go with the others (see whole.py).
+        With `version` only while the job still is of that version (0: not there). Raises Conflict when it is
+        not, and UsageError when the job does not go with the others (see whole.py).
         """
         with self.change() as base:
             before = _find(base, job.name)
             if version is not None and version != (before.version if before else 0):
-                raise UsageError(f"job {job.name!r} was changed meanwhile: look at it again")
+                raise _conflict(job.name, before, version)
             self._check_together(replacing={job.name: job})
             kept = _put(base, before, job, source, now)
             old = Declared(jobs={job.name: before.job} if before else {})
@@ -180,6 +184,13 @@ def _kept(row: Row) -> Kept:
         changed=changed,
         version=version,
     )
+
+
+def _conflict(name: str, before: Kept | None, version: int) -> Conflict:
+    if before is None:
+        return Conflict(f"job {name!r} was removed meanwhile")
+    said = "was changed meanwhile: look at it again"
+    return Conflict(f"job {name!r} {said}" if version else f"there is a job {name!r} already")
 
 
 def _find(base: sqlite3.Connection, name: str) -> Kept | None:

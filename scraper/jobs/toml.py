@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,18 +28,24 @@ def job_text(job: Job) -> str:
     for table in TABLES:
         if inner := given.get(table):
             lines += ["", f"[{dotted(('jobs', job.name, table))}]"]
-            lines += [_line(name, value) for name, value in inner.items()]
+            lines += [_line(name, value, own=table != "alerts") for name, value in inner.items()]
     return "\n".join(lines) + "\n"
 
 
 def _outputs(job: Job) -> Any:
-    many = [each.path if each == Output(each.path) else _differing(each) for each in job.output]
+    return short_outputs(msgspec.to_builtins(job.output))
+
+
+def short_outputs(outputs: Sequence[dict[str, Any]]) -> Any:
+    """Outputs as people write them: a path where the rest is as usual, and no list of one."""
+    many = [_differing(each) for each in outputs]
+    many = [each["path"] if each.keys() == {"path"} else each for each in many]
     return many[0] if len(many) == 1 else many
 
 
-def _differing(output: Output) -> dict[str, Any]:
+def _differing(output: dict[str, Any]) -> dict[str, Any]:
     usual = msgspec.to_builtins(Output(""))
-    return {name: value for name, value in msgspec.to_builtins(output).items() if value != usual[name]}
+    return {name: value for name, value in output.items() if value != usual[name]}
 
 
 def _changed(made: Job | Alerts, usual: Job | Alerts) -> dict[str, Any]:
@@ -48,11 +54,16 @@ def _changed(made: Job | Alerts, usual: Job | Alerts) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if name == "name" or value != default[name]}
 
 
-def _line(name: str, value: Any) -> str:
+def _line(name: str, value: Any, *, own: bool = False) -> str:
+    return f"{dotted_key(name)} = {_value(value) if own else value_text(name, value)}"
+
+
+def value_text(name: str, value: Any) -> str:
+    """The value of a key of a job, not of its spider's own `args` and `settings`: a duration in words."""
     if name in SPANS and isinstance(value, int | float):
         said = spell(value)
-        return f"{name} = {_value(said if duration(said) == value else value)}"
-    return f"{dotted_key(name)} = {_value(value)}"
+        return _value(said if duration(said) == value else value)
+    return _value(value)
 
 
 def dotted_key(name: str) -> str:

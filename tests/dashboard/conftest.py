@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from jinja2.bccache import Bucket
 
 from scraper.clock import Clock
 from scraper.dashboard.app import build
 from scraper.dashboard.guard import Options
+from scraper.dashboard.view import VIEW
 from scraper.jobs import password
 from scraper.jobs.access import Access
 from scraper.jobs.desk import Desk
@@ -46,7 +49,7 @@ class Stopped(Clock):
 
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords that cost little: what they cost in earnest is seen in test_password."""
+    """Passwords that cost little: what they cost in earnest is seen in tests/jobs/test_access.py."""
     monkeypatch.setattr(password, "COST", 2**4)
 
 
@@ -94,9 +97,28 @@ class Browser:
         return await self.client.request(method, path, json=json, headers=headers, allow_redirects=False)
 
 
+class Compiled(jinja2.BytecodeCache):
+    """Templates are compiled once for all applications of this process, as in a server that has only one."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
+
+
 @pytest.fixture
 async def client(desk: Desk, access: Access) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(build(desk, access, Options()))) as made:
+    app = build(desk, access, Options())
+    app[VIEW].env.bytecode_cache = COMPILED
+    async with TestClient(TestServer(app)) as made:
         yield made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from html.parser import HTMLParser
 
-VOID = frozenset({"meta", "link", "input", "br", "img", "hr", "path", "rect"})
+VOID = frozenset({"meta", "link", "input", "br", "img", "hr", "path", "rect", "wbr"})
 LEADING = ("href", "src", "action", "formaction", "hx-get", "hx-post", "data-get")
 DECEIVING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 

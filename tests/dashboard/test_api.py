@@ -69,11 +69,13 @@ async def crawled(desk: Desk, store: Jobs, clock: Stopped, items: int = 3) -> tu
 async def test_a_job_is_added_changed_paused_and_removed(api: Program, store: Jobs) -> None:
     status, made = await api("/jobs", {"name": "news", "spider": "shop", "schedule": "every 30 minutes"})
     assert (status, made["line"]["said"]) == (201, "every 30 minutes"), made
-    assert (await api("/jobs", {"name": "news", "spider": "shop"}))[0] == 400
+    assert (await api("/jobs", {"name": "news", "spider": "shop"}))[0] == 409
     status, changed = await api("/jobs/news?version=1", {"spider": "shop", "priority": 3}, "PUT")
     assert (status, changed["job"]["priority"]) == (200, 3)
     status, wrong = await api("/jobs/news?version=1", {"spider": "shop"}, "PUT")
-    assert (status, "meanwhile" in wrong["error"]) == (400, True)
+    assert (status, "meanwhile" in wrong["error"]) == (409, True)
+    status, wrong = await api("/jobs", {"name": "news", "spider": "shop"})
+    assert (status, wrong["error"]) == (409, "there is a job 'news' already")
     assert (await api("/jobs/news/pause", {"why": "too slow"}))[1]["line"]["paused_why"] == "too slow"
     assert (await api("/jobs/news/unpause", {}))[1]["line"]["paused"] is False
     assert (await api("/jobs/news", method="DELETE"))[0] == 200
@@ -91,6 +93,7 @@ async def test_a_job_is_added_changed_paused_and_removed(api: Program, store: Jo
         ({"name": "x", "spider": "shop", "timezone": "Mars/Olympus"}, "timezone"),
         ({"name": "x", "spider": "shop", "shedule": "@daily"}, "did you mean 'schedule'"),
         ({"name": "../x", "spider": "shop"}, "the name of a job must be"),
+        ({"spider": "shop"}, "begin with '-'; `name` is missing"),
         ({"name": "x"}, "spider"),
         ({"name": "x", "spider": "shop", "retries": "many"}, "retries"),
         ({"name": "x", "spider": "shop", "args": {"number": "many"}}, "number"),
@@ -303,6 +306,10 @@ async def test_no_link_is_followed_out_of_a_run(
         "/explain?url=https://a.example/",
     ):
         assert "secret" not in str((await api(f"/runs/{run.id}{path}"))[1])
+    (folder.path / "state.sqlite").unlink()
+    async with Ledgered(folder.state) as state:
+        await state.seed(page("/", "a.example"))
+    assert "link in the place" in (await api(f"/runs/{run.id}/explain?url=https://a.example/"))[1]["error"]
     moved = folder.path.rename(folder.path.parent / "elsewhere")
     folder.path.symlink_to(moved)
     assert (await api(f"/runs/{run.id}/items"))[0] == 404

@@ -8,13 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from scraper.jobs.job import Job
+from scraper.jobs.store import Jobs
 from scraper.testing.process import SiteProcess
+from tests.dashboard.hostile import fill
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -77,11 +81,17 @@ def shelf(site: SiteProcess, *books: tuple[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The address of `scraper serve` in a project of its own, and the password."""
-    project = tmp_path_factory.mktemp("project")
-    (project / "spiders").mkdir()
-    (project / "spiders" / "all.py").write_text(SPIDERS.format(title=TITLE))
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with spiders."""
+    made = tmp_path_factory.mktemp("project")
+    (made / "spiders").mkdir()
+    (made / "spiders" / "all.py").write_text(SPIDERS.format(title=TITLE))
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(project: Path) -> Iterator[tuple[str, str]]:
+    """The address of `scraper serve` in the project, and the password."""
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -112,7 +122,7 @@ def context() -> Iterator[BrowserContext]:
         pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
     with sync.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        made = browser.new_context(viewport={"width": 1280, "height": 900})
+        made = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
         made.set_default_timeout(SOON)
         yield made
         made.close()
@@ -137,37 +147,44 @@ def tab(context: BrowserContext, server: tuple[str, str]) -> Iterator[Tab]:
     assert not wrong
 
 
-def made(tab: Tab, address: str, name: str, url: str) -> None:
-    """Make a job of the spider `shop` by its form."""
+def follows(listing: Tab, run: str, times: int) -> None:
+    """The list of jobs tells of the latest of so many runs: it is replaced, and goes on listening."""
+    listing.wait_for_selector(f"#job-books:has(a[href='{run}']):has-text('finished')")
+    assert len((listing.get_attribute("#job-books .spark path", "d") or "").split("z")) == times + 1
+
+
+def test_a_job_is_made_watched_and_its_changes_are_read_while_a_list_follows(
+    tab: Tab, context: BrowserContext, server: tuple[str, str], site: SiteProcess
+) -> None:
+    address, _ = server
     tab.goto(f"{address}/")
     tab.click("text=New job")
-    tab.fill("#f-name", name)
+    tab.fill("#f-name", "books")
     tab.select_option("#f-spider", "shop")
-    tab.fill('[id="f-args.url"]', url)
+    tab.fill('[id="f-args.url"]', site.url("/shop"))
     tab.fill("#f-schedule", "every day at 08:30")
     tab.fill("#f-timezone", "Europe/Berlin")
     tab.fill("#f-key", "id")
     tab.click("text=Add the job")
     tab.wait_for_selector("text=The job is added")
-
-
-def test_a_job_is_made_watched_and_its_changes_are_read(
-    tab: Tab, server: tuple[str, str], site: SiteProcess
-) -> None:
-    address, _ = server
-    made(tab, address, "shop", site.url("/shop"))
     assert "08:30" in tab.inner_text("main")
+    listing = context.new_page()
+    listing.goto(f"{address}/")
+    listing.wait_for_selector("#job-books:has-text('never')")
     tab.click("text=Run now")
     tab.wait_for_selector("#state .finished")
+    follows(listing, tab.url.removeprefix(address), 1)
     assert tab.inner_text("#tiles dd >> nth=1") == "3"
     tab.click("text=Items")
     assert TITLE in tab.inner_text("table.items")
-    assert tab.title().startswith("Items of shop")
+    assert tab.title().startswith("Items of books")
 
     shelf(site, ("Salt", "5.00"), (TITLE, "1.00"), ("Bells", "2.00"))
-    tab.goto(f"{address}/jobs/shop")
+    tab.goto(f"{address}/jobs/books")
     tab.click("text=Run now")
     tab.wait_for_selector("#state .finished")
+    follows(listing, tab.url.removeprefix(address), 2)
+    listing.close()
     tab.click("text=Changes >> nth=0")
     words = re.sub(r"\s+", " ", tab.inner_text(".changes"))
     assert "changed id Salt Field Old New price 4.50 5.00" in words
@@ -198,25 +215,8 @@ def test_a_run_is_watched_while_it_goes_and_stopped(tab: Tab, server: tuple[str,
     tab.press("#url", "Enter")
     tab.wait_for_selector(".told")
     assert "done" in tab.inner_text(".told")
-
-
-def test_a_list_follows_what_happens_elsewhere(
-    tab: Tab, context: BrowserContext, server: tuple[str, str], site: SiteProcess
-) -> None:
-    address, _ = server
-    made(tab, address, "followed", site.url("/shop"))
-    tab.goto(f"{address}/")
-    tab.wait_for_selector("#job-followed:has-text('never')")
-    other = context.new_page()
-    for times in (1, 2):  # the list is replaced, and goes on listening
-        other.goto(f"{address}/jobs/followed")
-        other.click("text=Run now")
-        other.wait_for_selector("#state .finished")
-        tab.wait_for_selector(
-            f"#job-followed:has(a[href='{other.url.removeprefix(address)}']):has-text('finished')"
-        )
-        assert len(tab.get_attribute("#job-followed .spark path", "d").split("z")) == times + 1  # type: ignore[union-attr]
-    other.close()
+    tab.set_viewport_size({"width": 375, "height": 740})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 375
 
 
 def test_keys_lead_to_pages(tab: Tab, server: tuple[str, str]) -> None:
@@ -262,19 +262,15 @@ WIDTHS = (
 )
 
 
-def test_no_page_is_wider_than_a_phone(tab: Tab, server: tuple[str, str], site: SiteProcess) -> None:
+def test_no_page_is_wider_than_a_phone(tab: Tab, server: tuple[str, str], project: Path) -> None:
+    """Whatever a site has sent: every field that can have a long word has one."""
     address, _ = server
-    made(tab, address, "wide", site.url("/shop"))
-    tab.click("text=Run now")
-    tab.wait_for_selector("#state .finished")
-    paths = [*WIDTHS]
-    tab.goto(f"{address}/runs")
-    runs = tab.eval_on_selector_all("tbody a[href^='/runs/']", "all => all.map(each => each.getAttribute('href'))")
-    for run in {each.removesuffix("/changes") for each in runs}:
-        paths += [run, f"{run}/items", f"{run}/items/0", f"{run}/requests", f"{run}/log"]
-    paths += [each for each in runs if each.endswith("/changes")] + ["/jobs/wide", "/jobs/wide/edit"]
+    with Jobs(project / "output" / ".jobs") as store:
+        store.put(Job(name="shop", spider="shop"), now=0.0, who="test")
+        run = fill(store, project / "output", "a" * 3000, time.time())
     tab.set_viewport_size({"width": 375, "height": 740})
-    for path in paths:
+    parts = ("", "/items", "/items/0", "/log", "/changes")
+    for path in [*WIDTHS, "/jobs/evil", "/jobs/evil/edit", *(f"/runs/{run.id}{part}" for part in parts)]:
         answer = tab.goto(f"{address}{path}")
         assert answer is not None
         assert answer.status == 200, path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,21 @@ async def test_a_job_is_added_and_changed(admin: Browser, store: Jobs) -> None:
     assert status == 303, text
     assert (store.job("new").job.schedule, store.job("new").job.args) == ("@hourly", {})
     status, text = await send(admin, "/jobs/new/edit", version="1", spider="shop", schedule="@daily")
-    assert status == 400, "somebody else has changed it meanwhile"
+    assert status == 409, "somebody else has changed it meanwhile"
+    assert "was changed meanwhile" in text
+
+
+async def test_a_name_that_is_taken_or_none_is_told_beside_its_field(admin: Browser) -> None:
+    for name, status, said in (
+        ("shop", 409, "there is a job 'shop' already"),
+        ("po etry", 400, "the name of a job must be 1 to 64 letters"),
+        ("my spider", 400, "the name of a job must be 1 to 64 letters"),
+    ):
+        found, text = await send(admin, "/new-job", name=name, spider="shop")
+        assert found == status
+        assert said in Page(text).words
+        assert "[jobs." not in text
+        assert "wrong-name" in Page(text).ids
 
 
 async def test_a_wrong_field_keeps_what_was_typed(admin: Browser) -> None:
@@ -124,6 +139,22 @@ async def test_a_wrong_field_keeps_what_was_typed(admin: Browser) -> None:
     assert typed["schedule"]["aria-invalid"] == "true"
     assert "wrong-schedule" in found.ids
     assert "wrong-schedule" in typed["schedule"]["aria-describedby"].split()
+
+
+@pytest.mark.parametrize("path", ["/new-job", "/jobs/shop/edit"])
+async def test_lines_that_a_browser_sent_are_shown_again_and_saved(admin: Browser, store: Jobs, path: str) -> None:
+    lines = {"settings": "max_pages = 5\r\ndelay = 1.0", "blackout": "22:00-06:00\r\nsat, sun"}
+    given = {"name": "new", "version": "1" if "edit" in path else "0", "spider": "shop", **lines}
+    status, text = await send(admin, path, **given, timeout="soon")
+    assert status == 400
+    assert "\\x0d" not in text
+    typed = re.findall(r'<textarea id="f-(settings|blackout)"[^>]*>([^<]*)</textarea>', text)
+    assert dict(typed) == {name: line.replace("\r\n", "\n") for name, line in lines.items()}
+    again = {name: line.replace("\n", "\r\n") for name, line in typed}
+    status, text = await send(admin, path, **{**given, **again})
+    assert status == 303, text
+    job = store.job("shop" if "edit" in path else "new").job
+    assert (job.settings, job.blackout) == ({"max_pages": 5, "delay": 1.0}, ("22:00-06:00", "sat, sun"))
 
 
 async def test_arguments_have_fields_of_their_types(admin: Browser, tmp_path: Path) -> None:
@@ -151,6 +182,38 @@ async def test_a_secret_argument_is_not_shown_and_is_kept(admin: Browser, store:
     given = {"version": "1", "spider": "typed", "args__pages": "2", "args__password": "***"}
     assert (await send(admin, "/jobs/new/edit", **given))[0] == 303
     assert store.job("new").job.args == {"pages": 2, "password": "hunter2"}
+
+
+async def test_a_run_with_other_arguments_has_a_form_of_their_types(
+    admin: Browser, store: Jobs, tmp_path: Path
+) -> None:
+    (tmp_path / "spiders" / "typed.py").write_text(SPIDER)
+    own = {"pages": 1, "shelf": "7", "password": "hunter2"}
+    store.put(Job(name="t", spider="typed", args=own), now=1.0, who="test")
+    assert "Run with other arguments" in (await page(admin, "/jobs/t")).words
+    found = await page(admin, "/jobs/t/run")
+    typed = {field["name"]: field.get("value", "") for field in found.fields if field.get("name", "") > "args."}
+    wanted = {"args.shelf": "7", "args.pages": "1", "args.fast": "", "args.kind": "", "args.password": "***"}
+    assert {name: typed[name] for name in wanted} == wanted
+    status, text = await send(admin, "/jobs/t/run", args__pages="many", args__shelf="toys")
+    assert status == 400
+    wrong = Page(text)
+    assert not wrong.wrong
+    assert "wrong-args.pages" in wrong.ids
+    assert 'href="/jobs/t"' in text
+    assert 'value="toys"' in text
+    given = {"args__pages": "2", "args__shelf": "7", "args__fast": "true", "args__password": "***"}
+    assert (await send(admin, "/jobs/t/run", **given))[0] == 303
+    assert store.run(1).args == {"pages": 2, "fast": True}
+
+
+async def test_a_spider_without_arguments_says_so_where_a_run_would_have_others(
+    admin: Browser, store: Jobs, tmp_path: Path
+) -> None:
+    lines = ["class Bare(Spider):", "    name = 'bare'", "    start_urls = ['http://127.0.0.1:1/']"]
+    (tmp_path / "spiders" / "bare.py").write_text("\n".join(["from scraper import Spider", *lines]))
+    store.put(Job(name="b", spider="bare"), now=1.0, who="test")
+    assert "takes no arguments" in (await page(admin, "/jobs/b/run")).words
 
 
 async def test_a_spider_that_cannot_be_imported_is_told_beside_it(admin: Browser, tmp_path: Path) -> None:

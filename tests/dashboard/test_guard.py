@@ -108,7 +108,18 @@ async def test_a_token_needs_no_form_and_its_role_counts(client: Client, access:
 
 
 @pytest.mark.parametrize(
-    "name", ["elsewhere.example", "elsewhere.example:80", "localhost.elsewhere.example", "", "[::1"]
+    "name",
+    [
+        "elsewhere.example",
+        "elsewhere.example:80",
+        "localhost.elsewhere.example",
+        "",
+        "[::1",
+        "a@localhost",
+        "localhost/a",
+        "localhost?a",
+        "localhost#a",
+    ],
 )
 async def test_another_name_for_this_machine_is_refused(client: Client, name: str) -> None:
     for path in ("/", "/login", "/healthz", "/api/v1/jobs", "/static/x.js", "/nothing"):

@@ -9,7 +9,8 @@ import pytest
 
 from scraper.jobs.access import Access
 from scraper.jobs.desk import Desk
-from scraper.jobs.record import Cause, JobRun, State
+from scraper.jobs.job import Alerts, Job
+from scraper.jobs.record import Alert, Cause, JobRun, State
 from scraper.jobs.store import Jobs
 from tests.dashboard.conftest import Browser, Stopped
 from tests.dashboard.hostile import TEXTS, fill
@@ -62,6 +63,24 @@ async def test_a_run_that_waits_has_a_page_and_no_folder_yet(admin: Browser) -> 
     assert "It waits for its turn" in words
     assert "Stop in good order" in words
     assert "has not begun to crawl" in (await page(admin, "/runs/1/items", 404)).words
+
+
+async def test_a_job_is_shown_as_it_is_declared(admin: Browser, store: Jobs, clock: Stopped) -> None:
+    told = Alerts(failed=False, items_below=0.5, no_run_in=172_800.0, quiet=("22:00-07:00", "sat 00:00-24:00"))
+    job = Job(name="full", spider="shop", retries=2, retry_delay=30.0, resume=False, alerts=told)
+    store.put(job, now=clock.wall(), who="test")
+    words = " ".join((await page(admin, "/jobs/full")).words.split())
+    for said in ("a run has failedno", "fewer items than usual times0.5", "no good run for2 days",
+                 "tell nobody in22:00-07:00; sat 00:00-24:00", "the first retry30 seconds",
+                 "An interrupted crawlbegins anew"):  # fmt: skip
+        assert said in words, said
+
+
+async def test_an_alert_is_in_one_list_alone(admin: Browser, store: Jobs) -> None:
+    store.raise_alert(Alert(job="shop", rule="failed", at=1.0, text="it has failed"))
+    words = (await page(admin, "/alerts")).words
+    assert words.count("it has failed") == 1
+    assert "No alerts" not in words
 
 
 @pytest.mark.parametrize("state", State)

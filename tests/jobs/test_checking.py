@@ -58,8 +58,8 @@ def test_a_job_that_goes_with_its_spider_passes_and_leaves_no_trace(project: Pat
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"spider": "shp"}, r"\[jobs.shop\] no spider 'shp' in .*; did you mean 'shop'\?"),
-        ({"args": {}}, r"\[jobs.shop\] spider 'shop' needs the argument 'pages'"),
+        ({"spider": "shp"}, r"\[jobs.shop\] spider: no spider 'shp' in .*; did you mean 'shop'\?"),
+        ({"args": {}}, r"\[jobs.shop\] args.pages: spider 'shop' needs the argument 'pages'"),
         ({"args": {"pages": "many"}}, "argument 'pages' must be a whole number, not 'many'"),
         ({"args": {"pages": 1, "shlf": "art"}}, "has no argument 'shlf'; did you mean 'shelf'"),
         ({"args": {"pages": 1, "shelf": "arts"}}, "must be one of poetry, art, not 'arts'"),
@@ -85,7 +85,7 @@ async def test_a_spider_is_described_by_a_process_of_its_own(project: Path) -> N
 
 
 async def test_the_process_says_what_is_wrong(project: Path) -> None:
-    with pytest.raises(UsageError, match=r"^\[jobs.shop\] spider 'shop' needs the argument 'pages'"):
+    with pytest.raises(UsageError, match=r"^\[jobs.shop\] args.pages: spider 'shop' needs the argument 'pages'"):
         await checked(SHOP, project)
     with pytest.raises(UsageError, match="no spider 'shp'"):
         await described("shp", project)

@@ -131,6 +131,8 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
         ("jobs = 5", "jobs.toml:1: [jobs]: must be a table, not 5"),
         ("[jobs]\nshop = 5", "jobs.toml:2: [jobs.shop]: must be a table, not 5"),
         (JOB + "overlp = 1", "jobs.toml:3: [jobs.shop] overlp: unknown key; did you mean 'overlap'?"),
+        (JOB + 'to = "ops"', "jobs.toml:3: [jobs.shop] to: unknown key; it belongs in [jobs.shop.alerts]"),
+        (JOB + "max_pages = 5", "[jobs.shop] max_pages: unknown key; it belongs in [jobs.shop.settings]"),
         (JOB + "name = 'x'", "jobs.toml:3: [jobs.shop] name: unknown key"),
         (JOB + "alerts.faild = true", "jobs.toml:3: [jobs.shop] alerts.faild: unknown key; did you mean 'failed'?"),
         (
@@ -287,6 +289,55 @@ def test_a_difference_is_told_key_by_key() -> None:
         '    args.shelf: "art" -> "poetry"',
     ]
     assert text(difference(old, old)) == "nothing has changed"
+
+
+def test_a_difference_has_only_what_somebody_wrote_in_the_words_of_the_file() -> None:
+    before = """
+        [channels.ops]
+        webhook = "https://hooks.example/one"
+        """
+    after = """
+        [jobs.shop]
+        spider = "shop"
+        output = ["a.csv", { path = "b.jsonl", append = true }]
+        args = { timeout = 60 }
+        timeout = "30 minutes"
+        [jobs.shop.alerts]
+        no_run_in = "2 days"
+        [channels.ops]
+        webhook = "https://hooks.example/two"
+        [channels.pager]
+        command = ["page", "now"]
+        [channels.people]
+        email = "ann@example.com"
+        [mail]
+        host = "mail.example"
+        sender = "jobs@example.com"
+        """
+    one, two = (declared_from(tomllib.loads(dedent(toml))) for toml in (before, after))
+    assert text(difference(one, two)).splitlines() == [
+        "~ server",
+        "    channels.ops.webhook: *** -> (changed)",
+        "    channels.pager.command: (none) -> ***",
+        '    channels.people.email: (none) -> ["ann@example.com"]',
+        '    mail.host: (none) -> "mail.example"',
+        '    mail.sender: (none) -> "jobs@example.com"',
+        "+ shop",
+        '    spider: "shop"',
+        "    args.timeout: 60",
+        '    output: ["a.csv", { path = "b.jsonl", append = true }]',
+        '    alerts.no_run_in: "2 days"',
+        '    timeout: "30 minutes"',
+    ]
+    back = text(difference(two, one))
+    assert "    channels.pager.command: *** -> (none)" in back
+    assert "allow_private" not in back
+    assert "port" not in back
+
+
+def test_an_argument_that_is_called_like_a_duration_stays_a_number() -> None:
+    job = Job(name="shop", spider="shop", args={"timeout": 60})
+    assert declared_from(tomllib.loads(job_text(job))).jobs == {"shop": job}
 
 
 def test_a_job_as_toml_reads_as_the_same_job() -> None:

@@ -49,14 +49,17 @@ async def ended(process: CrawlProcess) -> Ended:
         return await process.ended
 
 
-async def test_a_good_run_is_told_with_its_counts(place: Place) -> None:
+async def test_a_good_run_is_told_with_its_counts_and_its_outputs_are_in_the_project(place: Place) -> None:
     run = place.run()
-    found = await ended(await crawling(place.runner(), run))
+    job = replace(SHOP, output=(Output(path="data/{spider}.csv"), Output(path="c.jsonl", only="changes")))
+    found = await ended(await crawling(place.runner(), run, job))
     assert (found.exit_code, found.state, found.why) == (0, "finished", "")
     assert (found.pages, found.items, found.failed) == (PAGES, PAGES, 0)
     assert found.bytes > 0
     assert time.time() - found.at < 30
     assert len(place.items(run)) == PAGES
+    assert (place.folder / "data" / "shop.csv").read_text().count("\n") == PAGES + 1
+    assert not (place.folder / "c.jsonl").exists()
 
 
 async def test_a_comparison_that_cannot_be_started_leaves_a_good_run_good(place: Place) -> None:
@@ -75,8 +78,9 @@ async def test_nothing_is_crawled_before_it_was_let_go(place: Place) -> None:
     assert "no order has come" in place.said(place.run())
 
 
-async def test_arguments_are_not_for_other_users_to_see(place: Place) -> None:
-    run = place.run(args={"token": "run's own"})
+async def test_arguments_may_be_larger_than_a_pipe_and_are_not_for_other_users_to_see(place: Place) -> None:
+    token = "run's own" * 40_000
+    run = place.run(args={"token": token})
     job = replace(SHOP, args={"token": "hunter2"})
     process = await crawling(place.runner(), run, job)
     await place.site.until(lambda: len(place.site.hits) > 0)
@@ -84,7 +88,7 @@ async def test_arguments_are_not_for_other_users_to_see(place: Place) -> None:
     assert words[:5] == [sys.executable, "-P", "-m", "scraper", "crawl"]
     assert "hunter2" not in " ".join(words)
     await ended(process)
-    assert {item["token"] for item in place.items(run)} == {"run's own"}
+    assert {item["token"] for item in place.items(run)} == {token}
 
 
 async def test_the_secrets_of_the_server_are_not_the_spiders(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +137,8 @@ async def test_what_was_killed_tells_what_is_durable(place: Place) -> None:
     assert found.why == "its process was ended by SIGKILL (by hand, or the system was short of memory)"
 
 
-@pytest.mark.parametrize("body", [CHILD, AWAY], ids=["in its session", "in one of their own"])
-async def test_nothing_that_a_spider_has_started_outlives_its_crawl(place: Place, body: str) -> None:
-    place.spider(body=body, max_pages=3)
+async def test_nothing_that_a_spider_has_started_outlives_its_crawl(place: Place) -> None:
+    place.spider(body=f"{CHILD}; {AWAY}", max_pages=3)  # in its session, and in one of their own
     process = await crawling(place.runner(), place.run())
     found = await ended(process)
     assert found.exit_code == 0
@@ -185,16 +188,11 @@ async def test_another_process_of_the_same_number_is_not_ours(place: Place) -> N
     assert (found.exit_code, found.state, found.why) == (None, "", "its process is gone")
 
 
-async def test_one_that_ended_while_no_server_ran_is_told_by_its_record(place: Place) -> None:
+async def test_one_that_ended_is_told_by_its_record_and_does_nothing_when_begun_again(place: Place) -> None:
     run = place.run()
     await ended(await crawling(place.runner(), run))
     found = await ended(await place.runner().adopt(replace(run, pid=1, birth="x/1")))
     assert (found.exit_code, found.state, found.pages) == (0, "finished", PAGES)
-
-
-async def test_begun_again_after_its_end_it_does_nothing_and_ends_the_same(place: Place) -> None:
-    run = place.run()
-    await ended(await crawling(place.runner(), run))
     number = len(place.site.hits)
     assert (await ended(await crawling(place.runner(), run))).exit_code == 0
     assert len(place.site.hits) == number
@@ -227,20 +225,6 @@ async def test_a_mistake_is_told_in_the_words_of_the_command(place: Place) -> No
 async def test_what_cannot_be_told_as_data_is_refused_before_anything_starts(place: Place) -> None:
     with pytest.raises(UsageError, match="order for spider 'shop' cannot be written"):
         await place.runner().start(place.run(), replace(SHOP, args={"what": object()}))
-
-
-async def test_an_order_may_be_larger_than_a_pipe(place: Place) -> None:
-    run = place.run()
-    found = await ended(await crawling(place.runner(), run, replace(SHOP, args={"token": "x" * 300_000})))
-    assert found.exit_code == 0
-    assert len(place.items(run)[0]["token"]) == 300_000
-
-
-async def test_outputs_are_written_in_the_project(place: Place) -> None:
-    job = replace(SHOP, output=(Output(path="data/{spider}.csv"), Output(path="c.jsonl", only="changes")))
-    await ended(await crawling(place.runner(), place.run(), job))
-    assert (place.folder / "data" / "shop.csv").read_text().count("\n") == PAGES + 1
-    assert not (place.folder / "c.jsonl").exists()
 
 
 async def test_the_last_good_run_is_compared_with(place: Place) -> None:

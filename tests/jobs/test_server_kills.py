@@ -1,6 +1,6 @@
 """`kill -9` of a server at random moments while jobs run: its history is the truth, and no crawl notices.
 
-Three kills in the suite, twenty with `--slow`; `-s` shows the figures, `SERVER_KILLS_SEED` repeats the moments.
+Two kills in the suite, twenty with `--slow`; `-s` shows the figures, `SERVER_KILLS_SEED` repeats the moments.
 """
 
 from __future__ import annotations
@@ -116,6 +116,9 @@ class Trouble:
                 while time.time() < max(end for _, end in self.limits.values()) + 1 or store.open_runs():
                     assert process.returncode is None, (self.folder / "server.err").read_text()
                     await asyncio.sleep(0.2)
+            # with nothing left to do it may not listen to signals yet
+            while f"(pid {process.pid})" not in (self.folder / "server.err").read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
             process.send_signal(signal.SIGTERM)
             assert (await ended(process)).code == 0
 
@@ -207,8 +210,8 @@ async def kill_often(trouble: Trouble, kills: int, mode: str, seconds: float) ->
         every(3, "skipping", overlap=Overlap.SKIP), seconds=seconds,
     )  # fmt: skip
     began = time.monotonic()
-    for _ in range(kills):
-        chosen = trouble.chance.random() < 0.5
+    for number in range(kills):
+        chosen = number == 0 or trouble.chance.random() < 0.5
         await trouble.killed(hard=chosen and mode == "the machine", warned=chosen and mode.endswith("ends"))
     await trouble.finishes()
     with Jobs(trouble.home, read_only=True) as store:
@@ -220,7 +223,7 @@ async def kill_often(trouble: Trouble, kills: int, mode: str, seconds: float) ->
 
 @MODES
 async def test_a_server_that_is_killed_tells_the_truth_and_repeats_nothing(trouble: Trouble, mode: str) -> None:
-    await kill_often(trouble, 3, mode, seconds=5)
+    await kill_often(trouble, 2, mode, seconds=5)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC")
@@ -32,14 +33,22 @@ def around(zone: str, day: str, days: int = 2) -> tuple[float, float]:
     return (midnight - timedelta(days=days)).timestamp(), (midnight + timedelta(days=days)).timestamp()
 
 
+@lru_cache(maxsize=32)
+def clock(a: int, b: int, zone: str) -> list[tuple[int, datetime]]:
+    """What the zone's clock shows each minute from a to b."""
+    where = ZoneInfo(zone)
+    return [
+        (moment, datetime.fromtimestamp(moment, where).replace(tzinfo=None, fold=0))
+        for moment in range(a, b + 1, 60)
+    ]
+
+
 def walked(matches: Matches, wild: bool, a: float, b: float, zone: str) -> list[float]:
     """The minutes in (a, b] in which a job runs."""
     runs = []
-    where = ZoneInfo(zone)
     minute = timedelta(minutes=1)
-    reached = datetime.fromtimestamp(a, where).replace(tzinfo=None, fold=0)
-    for moment in range(int(a) + 60, int(b) + 1, 60):
-        shown = datetime.fromtimestamp(moment, where).replace(tzinfo=None, fold=0)
+    reached = clock(int(a), int(a), zone)[0][1]
+    for moment, shown in clock(int(a) + 60, int(b), zone):
         if wild:
             run = matches(shown)
         else:  # what was skipped runs now, what has been shown before does not run again

@@ -16,6 +16,7 @@ from ...jobs.declared import read
 from ...jobs.desk import FILE
 from ...jobs.difference import Change, Declared, difference, text
 from ...jobs.job import Job
+from ...jobs.places import Wrong, line_of
 from ...jobs.store import Jobs
 from ...logs import clean
 from ...words import count
@@ -72,12 +73,14 @@ def _pending(declared: Declared, root: str | None) -> list[Change]:
 
 def _wrong(path: Path, jobs: Iterable[Job]) -> Iterable[str]:
     """What is wrong with the spiders of jobs, a line each; what these print is no result."""
+    written = path.read_text(encoding="utf-8-sig")
     with redirect_stdout(sys.stderr):
         for job in jobs:
             try:
                 check(job, project())
-            except UsageError as error:
-                yield f"{path}: {error}"
+            except Wrong as error:
+                number = line_of(written, error.place)
+                yield f"{path}{f':{number}' if number else ''}: {error}"
 
 
 def _agreed(pending: list[Change]) -> bool:

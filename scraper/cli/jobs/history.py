@@ -67,7 +67,9 @@ def _known(desk: Desk, job: str) -> bool:
 
 
 def _row(run: JobRun, zone: ZoneInfo, *, named: bool) -> tuple[str, ...]:
-    numbers = (f"{run.pages:,}", f"{run.items:,}") if run.began else ("", "")
+    numbers = ("-", "-") if run.open else (f"{run.pages:,}", f"{run.items:,}")  # counted when a crawl ends
+    if not run.began:
+        numbers = ("", "")
     job = run.job if named else ""
     return str(run.id), job, state_of(run), at(run.planned, zone), took(run), *numbers, why(run)
 
@@ -97,8 +99,9 @@ def _told(page: RunPage, desk: Desk, zone: ZoneInfo) -> list[str]:
     if run.began:
         facts.append(("began", [exactly(run.began, zone)]))
         facts.append(("took", [took(run)]))
+    if run.began and not run.open:
         numbers = [count(run.pages, "page"), count(run.items, "item"), f"{run.failed:,} failed", size(run.bytes)]
-        facts.append(("so far" if run.open else "came to", [", ".join(numbers)]))
+        facts.append(("came to", [", ".join(numbers)]))
     if run.open and run.due > run.planned:
         facts.append(("due", [exactly(run.due, zone)]))
     if run.count > 1:

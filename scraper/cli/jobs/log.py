@@ -120,7 +120,7 @@ class Printer:
             return clean(str(entry))
         moment, level = entry.get("time"), entry.get("level", "info")
         at = (
-            f"{datetime.fromtimestamp(moment, self._zone):%m-%d %H:%M:%S}"
+            f"{datetime.fromtimestamp(moment, self._zone):%m-%d %H:%M:%S %Z}"
             if isinstance(moment, int | float)
             else ""
         )

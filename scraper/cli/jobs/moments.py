@@ -39,11 +39,11 @@ def exactly(moment: float, zone: ZoneInfo) -> str:
 
 
 def short(moment: float, zone: ZoneInfo) -> str:
-    """`08:30` of the last day, else `11-22`, else with its year: where the whole stands beside it."""
+    """`08:30 CET` of the last day, else `11-22 08:30 CET`, else `2025-11-22`."""
     when, now = datetime.fromtimestamp(moment, zone), datetime.now(zone)
     if (now - when).total_seconds() < 20 * 3600:
-        return f"{when:%H:%M}"
-    return f"{when:%m-%d %H:%M}" if when.year == now.year else f"{when:%Y-%m-%d}"
+        return f"{when:%H:%M %Z}"
+    return f"{when:%m-%d %H:%M %Z}" if when.year == now.year else f"{when:%Y-%m-%d}"
 
 
 def state_of(run: JobRun) -> str:

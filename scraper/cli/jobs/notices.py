@@ -15,6 +15,7 @@ from ..table import table
 from .moments import at, zone_of
 from .place import as_json, done, opened, print_json, who
 
+UNSET = "the environment variable"  # what an error says that is of this shell alone
 MOST = 200  # messages that are looked at for what became of an alert
 limited = click.option(
     "--limit", default=20, type=click.IntRange(1, 500), show_default=True, help="How many, the newest."
@@ -28,7 +29,11 @@ limited = click.option(
 @as_json
 @options.folder
 def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | None) -> int:
-    """Alerts of all jobs or of JOB, newest last: what was wrong, and whether it is told and has recovered."""
+    """Alerts of all jobs or of JOB, newest last: what was wrong, and whether it is told and has recovered.
+
+    In the column `told`: yes; waits, for quiet hours, a server or the next try; failed, given up after a day; no,
+    as there is no channel to tell.
+    """
     with opened(root) as desk:
         found = done(desk.open_alerts(job))[-limit:] if only_open else done(desk.alerts(None, limit, job))[::-1]
         if as_json:
@@ -66,11 +71,19 @@ def _told(alert: Alert, sent: list[Delivery]) -> str:
 @click.argument("channel")
 @options.folder
 def test_alert(channel: str, root: str | None) -> int:
-    """Tell CHANNEL of jobs.toml that it is tested. Exit code 1 when it cannot be told, and why."""
+    """Tell CHANNEL of jobs.toml that it is tested. Exit code 1 when it cannot be told, and why.
+
+    What a channel has from the environment (`env:NAME`) is that of this shell, not that of the server.
+    """
     from ...jobs.channels import send_test
+    from ...jobs.message import Untold
 
     with opened(root, change=True) as desk:
-        done(send_test(desk.store.server(), channel, project=desk.project))
+        try:
+            done(send_test(desk.store.server(), channel, project=desk.project))
+        except Untold as error:
+            here = " here (the server has an environment of its own)" if UNSET in str(error) else ""
+            raise Untold(f"{error}{here}") from error
         done(desk.acted(who(), "test alert", channel))
     click.echo(f"told {channel}")
     return 0

@@ -19,14 +19,14 @@ routes = Routes()
 async def alerts(request: web.Request) -> web.StreamResponse:
     """Alerts: those that have not recovered, and earlier ones."""
     desk, job = request.app[DESK], word(request, "job")
-    found = await desk.alerts(before(request), PAGE, job)
+    found, standing = await desk.alerts(before(request), PAGE, job), await desk.open_alerts(job)
     known = await zones(request)
     sees = who(request).role >= Role.OPERATOR
     return await show(
         request,
         "alerts.html",
-        open=await desk.open_alerts(job),
-        alerts=found,
+        open=standing,
+        alerts=[each for each in found if each.ended],
         deliveries=await desk.deliveries(None, MESSAGES) if sees else [],
         job=job,
         names=sorted(known),

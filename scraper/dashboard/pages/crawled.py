@@ -12,6 +12,7 @@ from ...jobs.access import Role
 from ...jobs.shown import RunPage
 from ..given import number, run_number, word
 from ..routes import DESK, Routes
+from ..written import words
 from .run import RUN, values
 from .show import onward, show, zones
 
@@ -33,6 +34,7 @@ async def items(request: web.Request) -> web.StreamResponse:
     """Items in a table: the columns are all that these have."""
     about = await of(request)
     at, search = number(request, "at", 0), word(request, "search")
+    before = number(request, "before", 0)  # items on the pages before
     found = await request.app[DESK].items(run_number(request), at, ITEMS, search)
     rows = list(zip(found.at, values(found), strict=True))
     names = columns([row for _, row in rows])
@@ -42,11 +44,15 @@ async def items(request: web.Request) -> web.StreamResponse:
         **about,
         rows=rows,
         columns=names[:COLUMNS],
+        numeric=numeric([row for _, row in rows], names),
         more_columns=max(0, len(names) - COLUMNS),
+        before=before,
+        counted=not search and (not at or before > 0),
+        total=about["run"].items,
         search=search,
         at=at,
-        first=onward(request, at=None),
-        next=onward(request, at=found.next) if found.next is not None else "",
+        first=onward(request, at=None, before=None),
+        next=onward(request, at=found.next, before=before + len(rows)) if found.next is not None else "",
         looked=found.looked,
     )
 
@@ -54,6 +60,15 @@ async def items(request: web.Request) -> web.StreamResponse:
 def columns(rows: list[Any]) -> list[str]:
     """The names that items have, in the order in which they are met."""
     return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+
+
+def numeric(rows: list[Any], names: list[str]) -> set[str]:
+    """The columns that have numbers alone, which stand to the right, their heads too."""
+    kinds: dict[str, set[bool]] = {name: set() for name in names}
+    for row in rows:
+        for name, value in row.items() if isinstance(row, dict) else ():
+            kinds[name].add(isinstance(value, int | float) and not isinstance(value, bool))
+    return {name for name, found in kinds.items() if found == {True}}
 
 
 @routes.get(RUN + r"/items/{at:\d{1,15}}", Role.VIEWER)
@@ -71,7 +86,7 @@ async def requests(request: web.Request) -> web.StreamResponse:
     """The ledger of a run: counts, a URL explained, requests by what became of them."""
     desk, run, which = request.app[DESK], run_number(request), word(request, "which", "all") or "all"
     about = await of(request)
-    url, told, trouble = request.query.get("url", "").strip(), None, ""
+    url, told, trouble, unknown = request.query.get("url", "").strip(), None, "", ""
     if url:
         try:
             told = await desk.explain(run, url)
@@ -81,7 +96,7 @@ async def requests(request: web.Request) -> web.StreamResponse:
     try:
         found = await desk.requests(run, which, number(request, "after", 0), REQUESTS)
     except UsageError as error:
-        trouble = trouble or str(error)
+        unknown = str(error)
     return await show(
         request,
         "requests.html",
@@ -90,15 +105,22 @@ async def requests(request: web.Request) -> web.StreamResponse:
         total=sum(each.number for each in ledger.counts),
         found=found,
         which=which,
-        states=STATES,
-        reasons=REASONS,
+        choices=choices(which),
         url=url[:4000],
         told=told,
         trouble=trouble,
+        unknown=unknown,
         next=onward(request, after=found.next) if found is not None and found.next is not None else "",
         first=onward(request, after=None, url=None),
         paged=bool(number(request, "after", 0)),
     )
+
+
+def choices(which: str) -> list[tuple[str, str]]:
+    """What can be chosen of the requests, with how it is called; also what the address asks for beside it."""
+    found = [(each, words(each)) for each in STATES]
+    found += [(f"failed:{each}", f"failed: {words(each)}") for each in REASONS]
+    return found if which in dict(found) else [*found, (which, which)]
 
 
 @routes.get(RUN + "/log", Role.VIEWER)

@@ -11,6 +11,7 @@ from ...errors import UsageError
 from ...jobs import secret
 from ...jobs.access import Role
 from ...jobs.checking import Described
+from ...jobs.desk import Conflict
 from ...jobs.job import Job
 from ..fields import GROUPS, ONLY, ROWS, argument_text, data, place_of, texts
 from ..given import filled, word
@@ -93,6 +94,9 @@ async def _save(request: web.Request, old: str) -> web.StreamResponse:
         return await _form(request, given, version=version, old=old)
     try:
         kept = await request.app[DESK].put(data(given), who(request).name, version=version)
+    except Conflict as error:
+        wrong = {"" if old else "name": str(error)}
+        return await _form(request, given, version=version, old=old, wrong=wrong, status=409)
     except UsageError as error:
         field, text = place_of(error, given)
         return await _form(request, given, version=version, old=old, wrong={field: text}, status=400)
@@ -151,6 +155,14 @@ async def _described(request: web.Request, spider: str) -> tuple[Described | Non
         return await desk.describe(spider), ""
     except UsageError as error:
         return None, str(error)
+
+
+async def arguments_of(
+    request: web.Request, spider: str, given: Mapping[str, str]
+) -> tuple[Described | None, list[Row], str]:
+    """What a spider takes, the fields of its arguments, and why these are not known; its file is imported."""
+    about, trouble = await _described(request, spider)
+    return about, _rows(about, given), trouble
 
 
 def _rows(about: Described | None, given: Mapping[str, str]) -> list[Row]:

@@ -75,12 +75,12 @@ async def job(request: web.Request) -> web.StreamResponse:
 
 
 def rules(job: Job) -> list[tuple[str, str]]:
-    """The alerts that a job has asked for: (what the form calls it, its value)."""
+    """The alerts of a job, also those it is not to have: (what the form calls it, its value)."""
     given = texts(job)
     return [
-        (field.label, given[name])
+        (field.label, {"true": "yes", "false": "no"}.get(given[name], given[name].replace("\n", "; ")))
         for name, field in FIELDS.items()
-        if name.startswith("alerts.") and given[name] not in ("", "false")
+        if name.startswith("alerts.") and given[name]
     ]
 
 

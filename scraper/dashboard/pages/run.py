@@ -92,13 +92,14 @@ def summed(page: RunPage) -> dict[str, Any]:
     stats = page.stats if isinstance(page.stats, dict) else {}
     errors, hosts, statuses = stats.get("errors"), stats.get("politeness"), stats.get("statuses")
     kept = hosts if isinstance(hosts, dict) else {}
-    polite = [(host, told) for host, told in kept.items() if isinstance(told, dict)]
+    told = stats["said"] if isinstance(stats.get("said"), list) else []
+    polite = [(host, sent) for host, sent in kept.items() if isinstance(sent, dict)]
     return {
         "errors": [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else [],
-        "polite": [(host, told, kept_to(told)) for host, told in polite[:HOSTS]],
+        "polite": [(host, sent, kept_to(sent)) for host, sent in polite[:HOSTS]],
         "more_hosts": max(0, len(polite) - HOSTS),
         "statuses": statuses if isinstance(statuses, dict) else {},
-        "rules": [str(each) for each in stats["said"]] if isinstance(stats.get("said"), list) else [],
+        "rules": [each for each in map(str, told) if each not in page.run.why],
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scraper.cli import main
+from scraper.jobs import password
 from scraper.jobs.store import Jobs
 
 SPIDER = '''
@@ -97,6 +98,12 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
         monkeypatch.setattr("sys.stdin", Terminal("".join(f"{line}\n" for line in lines)))
 
     return type_
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords that cost little: what they cost in earnest is seen in tests/jobs/test_access.py."""
+    monkeypatch.setattr(password, "COST", 2**4)
 
 
 @pytest.fixture(autouse=True)

@@ -56,8 +56,8 @@ def test_an_added_job_is_said_with_its_next_time(project: Project) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--spider", "shp"], "[jobs.x] no spider 'shp'"),
-        (["--spider", "shop", "-a", "shelv=art"], "[jobs.x] spider 'shop' has no argument 'shelv'"),
+        (["--spider", "shp"], "[jobs.x] spider: no spider 'shp'"),
+        (["--spider", "shop", "-a", "shelv=art"], "[jobs.x] args.shelv: spider 'shop' has no argument 'shelv'"),
         (["--spider", "shop", "-a", "pages=many"], "'pages'"),
         (["--spider", "shop", "-s", "dely=1"], "did you mean 'delay'"),
         (["--spider", "shop", "--schedule", "30 25 * * *"], "schedule: '30 25 * * *'"),

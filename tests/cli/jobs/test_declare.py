@@ -68,7 +68,8 @@ def test_a_wrong_argument_stops_all_of_it_and_each_wrong_job_has_its_line(projec
     assert said.code == 2
     errors = [line for line in said.err.splitlines() if line != "imported"]
     assert len(errors) == 2
-    assert errors[0].startswith("error: jobs.toml: [jobs.shop] ")
+    assert errors[0].startswith("error: jobs.toml:6: [jobs.shop] args.shelv: ")
+    assert errors[1].startswith("error: jobs.toml:9: [jobs.news] spider: no spider 'shp' ")
     assert "'shelv'" in errors[0]
     assert "did you mean 'shop'" in errors[1]
     assert not project.home.exists()

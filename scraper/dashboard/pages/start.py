@@ -1,0 +1,70 @@
+"""A run with other arguments than its job's: a form of the spider's arguments, with what is wrong beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ...errors import UsageError
+from ...jobs.access import Role
+from ...jobs.shown import JobPage
+from ..fields import args, argument_text, place_of
+from ..given import filled
+from ..guard import who
+from ..routes import DESK, Routes
+from .form import arguments_of
+from .jobs import JOB, name_of
+from .show import going, show
+
+routes = Routes()
+
+
+@routes.get(JOB + "/run", Role.OPERATOR)
+async def ask(request: web.Request) -> web.StreamResponse:
+    """The form; the fields have the job's own arguments."""
+    page = await request.app[DESK].job(name_of(request))
+    given = {f"args.{name}": argument_text(value) for name, value in page.job.args.items()}
+    return await _form(request, page, given, {})
+
+
+@routes.post(JOB + "/run", Role.OPERATOR)
+async def run(request: web.Request) -> web.StreamResponse:
+    """Run the job now with these; what is left as it is stays the job's own."""
+    desk = request.app[DESK]
+    page, given = await desk.job(name_of(request)), await filled(request)
+    own = page.job.args
+    try:
+        typed = args(page.job.name, given)
+        changed = {name: value for name, value in typed.items() if _text(own, name) != given.get(f"args.{name}")}
+        made = await desk.start(page.job.name, who(request).name, changed)
+    except UsageError as error:
+        field, text = place_of(error, given)
+        return await _form(request, page, given, {field: text})
+    raise going(f"/runs/{made.id}", "started")
+
+
+def _text(own: Mapping[str, Any], name: str) -> str | None:
+    """What stood in the field of an argument: "***" for a secret one, which stays as it is with that."""
+    return argument_text(own[name]) if name in own else None
+
+
+async def _form(
+    request: web.Request, page: JobPage, given: Mapping[str, str], wrong: dict[str, str]
+) -> web.StreamResponse:
+    about, rows, trouble = await arguments_of(request, page.job.spider, given)
+    shown = {row.name for row in rows}
+    return await show(
+        request,
+        "job_run.html",
+        status=400 if wrong else 200,
+        job=page.job,
+        about=about,
+        spider=page.job.spider,
+        rows=rows,
+        given=given,
+        trouble=trouble,
+        wrong={name: text for name, text in wrong.items() if name in shown},
+        other=[text for name, text in wrong.items() if name not in shown],
+    )
