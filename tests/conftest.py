@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings as examples
 
 from scraper.program import Result, crawl
 from scraper.spider import Spider
@@ -23,7 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`--processes` holds wherever the quick settings do."""
+    """`--processes` holds wherever the quick settings do; an example takes what a busy machine lets it have."""
+    examples.register_profile("suite", deadline=None)
+    examples.load_profile("suite")
     config.addinivalue_line("markers", "alone(reason): looks at what only a crawl in one process has")
     QUICK["processes"] = config.getoption("--processes")
 

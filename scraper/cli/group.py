@@ -106,11 +106,20 @@ def run(words: Sequence[str] | None = None) -> int:
         return told(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return told("interrupted", INTERRUPTED)
+    except UnicodeEncodeError:
+        if (word := next(filter(_undecoded, given), None)) is None:
+            raise
+        return told(f"{word!r} is not UTF-8", USAGE)
     except BrokenPipeError:
         from .terminal import unread
 
         unread(sys.stdout)  # whoever read has left: nothing to say
         return 1
+
+
+def _undecoded(word: str) -> bool:
+    """Whether a word has bytes of another encoding; only in the path of a file they may stand."""
+    return any("\udc80" <= letter <= "\udcff" for letter in word)
 
 
 def _take_places() -> None:

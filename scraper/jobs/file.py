@@ -28,6 +28,7 @@ class File:
         self.home = home
         self.path = home / schema.NAME
         self._base = schema.look(self.path) if read_only else schema.connect(self.path)
+        self._which = _which(self.path)
         self._lock = RLock()
         self._changing = False  # within a transaction
         self._wakes = False  # with the end of it, when there is something to be seen
@@ -44,6 +45,11 @@ class File:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.close()
+
+    def check_place(self) -> None:
+        """See that nobody has removed the file, or put another in its place. Raises StoreError."""
+        if _which(self.path) != self._which:
+            raise StoreError(f"{self.path} was removed or replaced while it was in use")
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -86,6 +92,14 @@ class File:
             self._wakes = True
         else:
             wake(self.home)
+
+
+def _which(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def columns(kind: type[msgspec.Struct]) -> str:

@@ -169,6 +169,7 @@ class Scheduler:
         if self._changed or self.clock.monotonic() - self._read_at >= RECHECK:
             self._changed = False
             self._read_at = self.clock.monotonic()
+            await self._apart(self.store.check_place)
             self._server = await self._apart(self.store.server)
             await self._read_jobs()
         self._runs = {run.id: run for run in await self._apart(self.store.open_runs)}

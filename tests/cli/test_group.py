@@ -11,6 +11,8 @@ import pytest
 from scraper.cli import main
 from scraper.cli.group import COMMANDS
 from scraper.cli.jobs import COMMANDS as JOBS
+from scraper.jobs.serving import prepared
+from scraper.jobs.store import Jobs
 from tests.cli.command import environment
 
 HEAVY = ("aiohttp", "jinja2", "prometheus_client", "selectolax", "rich", "publicsuffixlist", "IPython", "uvloop")
@@ -77,3 +79,24 @@ def test_a_missing_word_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch"]) == 2
     told = capsys.readouterr().err
     assert told == "error: missing argument 'URL'\n"
+
+
+@pytest.mark.parametrize("words", [
+    ["jobs", "add", "x", "--spider", "shop", "--note", "caf\udce9"], ["crawl", "shop", "-a", "shelf=caf\udce9"],
+    ["jobs", "audit", "caf\udce9"],
+])  # fmt: skip
+def test_a_word_of_another_encoding_is_told(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spiders").mkdir()
+    (tmp_path / "spiders" / "shop.py").write_text(
+        "from scraper import Spider\nclass Shop(Spider):\n    name = 'shop'\n    start_urls = ['http://127.0.0.1:9/']\n"
+        "    shelf: str = ''\n"
+    )
+    with Jobs(prepared(tmp_path / "output")):
+        pass
+    assert main(words) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert last.endswith("caf\\udce9' is not UTF-8")

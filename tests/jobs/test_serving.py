@@ -27,6 +27,7 @@ from scraper.jobs.record import Cause, JobRun, State
 from scraper.jobs.serverlog import ServerLog
 from scraper.jobs.serving import Parts, prepared, running, secrets, serve
 from scraper.jobs.store import Jobs
+from scraper.jobs.waking import wake
 from scraper.testing.site import Site
 from tests.cli.command import begin, ended
 from tests.jobs.place import PAGES, Place, marked
@@ -230,6 +231,23 @@ async def test_however_long_the_history_has_become_it_is_cut_at_once(place: Plac
         with Jobs(place.home, read_only=True) as store:
             while store.number() > 1:  # noqa: ASYNC110  another process deletes them
                 await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("anew", [True, False])
+async def test_a_server_whose_store_was_taken_away_says_so_and_ends(place: Place, anew: bool) -> None:
+    async with server(place) as process:
+        for path in place.home.glob("jobs.sqlite*"):
+            path.unlink()
+        if anew:
+            with Jobs(place.home) as store:
+                store.put(SHOP, now=time.time(), who="test")
+        else:
+            wake(place.home)
+        done = await ended(process)
+    assert (done.code, done.err.splitlines()[-1]) == (
+        1, f"error: {place.home / 'jobs.sqlite'} was removed or replaced while it was in use",
+    )  # fmt: skip
+    assert (place.home / "jobs.sqlite").exists() == anew
 
 
 async def test_a_service_manager_hears_how_it_stands(place: Place) -> None:

@@ -35,6 +35,7 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
     as there is no channel to tell.
     """
     with opened(root) as desk:
+        _known(desk, job)
         found = done(desk.open_alerts(job))[-limit:] if only_open else done(desk.alerts(None, limit, job))[::-1]
         if as_json:
             print_json(found)
@@ -51,6 +52,12 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
     for text in table(("id", "job", "rule", "since", "until", "told", "what"), rows, ("id",)):
         click.echo(text)
     return 0
+
+
+def _known(desk: Desk, job: str) -> None:
+    """Raise UsageError for a job that there never was; one that is gone is on record."""
+    if job and not done(desk.acts(None, 1, job)):
+        desk.store.job(job)
 
 
 def _ended(alert: Alert, zone: ZoneInfo) -> str:
@@ -98,6 +105,7 @@ def test_alert(channel: str, root: str | None) -> int:
 def audit(job: str, limit: int, before: int | None, as_json: bool, root: str | None) -> int:
     """Who did what, to all jobs or to JOB, newest last; for one job in its zone, else in UTC."""
     with opened(root) as desk:
+        _known(desk, job)
         found = done(desk.acts(before, limit, job))[::-1]
         if as_json:
             print_json(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from scraper.jobs.job import Channel, Server
@@ -75,6 +76,18 @@ def test_alerts_say_whether_they_were_told_and_are_over(project: Project) -> Non
     assert lines[2] == "2 shop failed 2030-03-17 17:47 UTC now yes it failed"
     assert len(project.well("alerts", "--open").lines) == 2
     assert [each["id"] for each in json.loads(project.well("alerts", "--open", "--json").out)] == [2]
+
+
+@pytest.mark.parametrize("command", ["alerts", "audit"])
+def test_a_job_that_never_was_gets_a_suggestion_and_one_that_is_gone_does_not(
+    project: Project, command: str
+) -> None:
+    project.well("add", "shop", "--spider", "shop")
+    project.well("add", "old", "--spider", "shop")
+    project.well("remove", "old", "--yes")
+    refused = project.jobs(command, "shp")
+    assert (refused.code, refused.err) == (2, "error: no job 'shp'; did you mean 'shop'?\n")
+    assert project.jobs(command, "old").code == 0
 
 
 def test_a_channel_is_tested(project: Project) -> None:
