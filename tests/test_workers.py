@@ -185,8 +185,9 @@ async def test_workers_killed_at_random_moments_lose_nothing_and_double_nothing(
     if not stats.failed:
         assert len(items) == 2 * len(truth)
     assert {hit.path for hit in site.hits if hit.method == "GET"} <= truth
-    answered = stats.done + stats.failed
-    assert answered == len({(hit.method, hit.path) for hit in site.hits if "/own/" not in hit.path})
+    # A POST that was cut off after it was on record, and before it left, is unknown and has not arrived.
+    arrived = len({(hit.method, hit.path) for hit in site.hits if "/own/" not in hit.path})
+    assert 0 <= stats.done + stats.failed - arrived <= stats.failed
 
 
 class Poison(Walk):
