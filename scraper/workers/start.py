@@ -90,5 +90,6 @@ async def start(board: int, told: Callable[[Any], None], lost: Callable[[], None
         if process is not None:
             with suppress(ProcessLookupError):
                 process.kill()
+            await process.wait()  # its place in the event loop ends with it
         raise
     return Child(process, wire)
