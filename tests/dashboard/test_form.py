@@ -217,8 +217,9 @@ async def test_a_spider_without_arguments_says_so_where_a_run_would_have_others(
 
 
 async def test_a_spider_that_cannot_be_imported_is_told_beside_it(admin: Browser, tmp_path: Path) -> None:
-    (tmp_path / "spiders" / "bad.py").write_text('import nothing_here\nclass B:\n    name = "bad"\n')
-    await page(admin, "/new-job?spider=bad")
+    text = "import nothing_here\nfrom scraper import Spider\nclass B(Spider):\n    name = 'bad'\n"
+    (tmp_path / "spiders" / "bad.py").write_text(text)
+    assert "nothing_here" in (await page(admin, "/new-job?spider=bad")).words
 
 
 @pytest.mark.parametrize("text", ["a." * 2000 + "b = 1", "a = " + "[" * 50_000, "a = " + "9" * 100_000, "a = {b."])

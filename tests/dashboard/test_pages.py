@@ -39,7 +39,7 @@ async def page(browser: Browser, path: str, status: int = 200) -> Page:
 
 
 @pytest.mark.parametrize("path", PLAIN)
-async def test_a_page_without_any_data_says_what_to_do(admin: Browser, store: Jobs, path: str) -> None:
+async def test_a_page_without_any_data_is_whole(admin: Browser, store: Jobs, path: str) -> None:
     store.remove("shop", 1.0, "test")
     await page(admin, path)
 

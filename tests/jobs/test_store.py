@@ -167,9 +167,10 @@ def test_the_server_is_woken_when_there_is_something_to_be_seen(jobs: Jobs, home
 
 def test_to_wake_never_waits_and_works_in_a_folder_of_a_very_long_name(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
-    with Jobs(deep) as jobs, listen(deep):
+    with Jobs(deep) as jobs, listen(deep) as server:
         for _ in range(5000):  # more than a socket holds
             jobs.wake()
+        assert server.recv(9) == b"\n"
 
 
 def test_a_run_that_was_asked_for_is_in_the_audit_log(jobs: Jobs) -> None:

@@ -481,6 +481,7 @@ async def test_a_channel_that_hangs_holds_up_no_other(world: World, fast: Tellin
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+    assert world.hook.texts == ["shop: failed"]
 
 
 async def test_a_channel_is_tested(world: World) -> None:
