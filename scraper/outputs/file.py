@@ -12,7 +12,7 @@ from ..errors import OutputError
 from . import CursorLost
 from .disk import whole
 from .form import Form
-from .part import Mark, Part
+from .part import NOWHERE, Mark, Part
 
 
 class _Cursor(msgspec.Struct, array_like=True, frozen=True):
@@ -67,7 +67,8 @@ class FileOutput:
         """Write the footer; PATH.part becomes PATH when `finished`, and stays, valid, when not.
 
         A form that has to be written anew is so, and has a new cursor then; not when the end is no orderly
-        one, because the last cursor must stay true.
+        one, because the last cursor must stay true. What others may add to has a new one too, once it is PATH:
+        no PATH.part is this run's then, also not one that was given the number of the file that it had.
         """
         if not finished and not self.part.opened:
             return None
@@ -80,6 +81,9 @@ class FileOutput:
                 cursor = msgspec.msgpack.encode(await self._keep())
             await self.part.write(self._form.tail())
             await self.part.end(finished=finished)
+            if finished and self.append:
+                placed = msgspec.structs.replace(self._kept.mark, file=NOWHERE)
+                cursor = msgspec.msgpack.encode(_Cursor(placed, self._kept.form))
         finally:
             await self.part.leave()
         return cursor

@@ -23,16 +23,18 @@ from .disk import COPIED, copy, cut_at, named, owned, put_in_place, removed, thr
 from .form import Form, Rewrite
 
 CHECKED = 4096  # bytes before a mark that are compared when the file is opened again
+NOWHERE = 0  # the number of no file
 SHOWN = 256  # bytes of an existing file's end that its form looks at
 LEVEL = 6  # of gzip: beyond it the time doubles for 1 % of size
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True):
-    """A point of a file: its bytes so far, the CRC-32 of the last 4 KB of them, and which file it is (inode)."""
+    """A point of a file: its bytes so far, the CRC-32 of the last 4 KB of them, and which file it is: its inode,
+    or NOWHERE once it has become PATH."""
 
     size: int
     crc: int
-    file: int = 0
+    file: int = NOWHERE
 
 
 class Part:

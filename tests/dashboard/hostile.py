@@ -42,40 +42,43 @@ def fill(store: Jobs, root: Path, text: str, now: float) -> JobRun:
         output=(Output(text),), key=(text[:60],), after=("shop",), group=text[:60], blackout=(text,),
         start=text, alerts=Alerts(to=(text[:60],)),
     )  # fmt: skip
-    store.set_server(Server(channels={text[:60]: Channel(webhook=text)}, groups={text[:60]: 2}), now, text)
-    store.put(job, now=now - 3600, who=text)
-    store.pause("evil", text, now, text)
-    made = store.plan(
-        JobRun(id=0, job="evil", spider="shop", planned=now - 60, cause=Cause.HAND, by=text, args={text[:60]: text})
-    )
-    assert made is not None
-    done = msgspec.structs.replace(
-        made,
-        state=State.RUNNING,
-        run="r1",
-        began=now - 50,
-        started=now - 50,
-        attempts=1,
-        pages=3,
-        items=3,
-        failed=1,
-    )
-    store.update(done, attempt=Attempt(number=1, run=text, pid=1, started=now - 50, ended=now - 40, why=text))
-    done = msgspec.structs.replace(
-        done,
-        state=State.FAILED,
-        ended=now - 40,
-        why=text,
-        exit_code=1,
-        stopped_by=text,
-        added=1,
-        changed=1,
-        removed=1,
-    )
-    store.update(done)
-    store.raise_alert(Alert(job="evil", rule=text[:60], run=made.id, at=now, text=text))
-    store.deliver([Delivery(channel=text, alerts=(1,), due=now, tries=3, given_up=now, error=text)])
-    store.act(Act(at=now, who=text, what=text, job="evil", run=made.id, detail=text))
+    with store.change():  # a server that lives sees nothing of it before it is over
+        store.set_server(Server(channels={text[:60]: Channel(webhook=text)}, groups={text[:60]: 2}), now, text)
+        store.put(job, now=now - 3600, who=text)
+        store.pause("evil", text, now, text)
+        made = store.plan(
+            JobRun(
+                id=0, job="evil", spider="shop", planned=now - 60, cause=Cause.HAND, by=text, args={text[:60]: text}
+            )
+        )
+        assert made is not None
+        done = msgspec.structs.replace(
+            made,
+            state=State.RUNNING,
+            run="r1",
+            began=now - 50,
+            started=now - 50,
+            attempts=1,
+            pages=3,
+            items=3,
+            failed=1,
+        )
+        store.update(done, attempt=Attempt(number=1, run=text, pid=1, started=now - 50, ended=now - 40, why=text))
+        done = msgspec.structs.replace(
+            done,
+            state=State.FAILED,
+            ended=now - 40,
+            why=text,
+            exit_code=1,
+            stopped_by=text,
+            added=1,
+            changed=1,
+            removed=1,
+        )
+        store.update(done)
+        store.raise_alert(Alert(job="evil", rule=text[:60], run=made.id, at=now, text=text))
+        store.deliver([Delivery(channel=text, alerts=(1,), due=now, tries=3, given_up=now, error=text)])
+        store.act(Act(at=now, who=text, what=text, job="evil", run=made.id, detail=text))
     folder = root / "shop" / "r1"
     folder.mkdir(parents=True)
     for name, lines in files(text, now):
