@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from struct import Struct
@@ -71,20 +71,21 @@ class Compared(msgspec.Struct, kw_only=True):
 
 
 def compare(
-    old: RunFolder | None, new: RunFolder, key: Sequence[str], write: Callable[[bytes], object], *, scratch: Path
-) -> Compared:
+    old: RunFolder | None, new: RunFolder, key: Sequence[str], write: Callable[[bytes], object], *, scratch: Path,
+    most: int | None = None,
+) -> Compared:  # fmt: skip
     """Compare two runs of one spider; without an old one everything is added, without a key nothing is compared.
 
-    Each change is given to `write` as a line with its end. Files to sort in are made in `scratch`, without names.
-    Raises UsageError for runs that cannot be compared and for a field of the key that no item of a run has,
-    StoreError, OutputError.
+    Of the old one only the first `most` items count. Each change is given to `write` as a line with its end. Files
+    to sort in are made in `scratch`, without names. Raises UsageError for runs that cannot be compared and for a
+    field of the key that no item of a run has, StoreError, OutputError.
     """
     info = new.read()
     before = old.read() if old is not None else None
     done = Compared(run=info.run, spider=info.spider, key=tuple(key), old=before.run if before else "")
     done.notes += _notes(info, before)
     with ExitStack() as open_:
-        _Comparison(old, before, new, info, done, scratch, open_).compare(write)
+        _Comparison(old, before, new, info, done, scratch, open_).compare(write, most)
     return done
 
 
@@ -124,7 +125,7 @@ class _Comparison:
         self.fields: Counter[str] = Counter()
         self.why: Counter[str] = Counter()
 
-    def compare(self, write: Callable[[bytes], object]) -> None:
+    def compare(self, write: Callable[[bytes], object], most: int | None) -> None:
         done, covered = self.done, Coverage()
         news = self._pile(RECORD)
         done.items, done.keyless = self._scan(self.new, news, covered)
@@ -137,7 +138,7 @@ class _Comparison:
             return
         olds = self._pile(RECORD)
         if self.old is not None:
-            done.old_items, done.old_keyless = self._scan(self.old, olds)
+            done.old_items, done.old_keyless = self._scan(self.old, olds, most=most)
         pairs = self._pile(PAIR)
         missing = added = None
         if self.old_side is not None:
@@ -165,13 +166,15 @@ class _Comparison:
 
     # -- read and join ------------------------------------------------------------------------------
 
-    def _scan(self, items: Items, pile: Pile, covered: Coverage | None = None) -> tuple[int, int]:
+    def _scan(
+        self, items: Items, pile: Pile, covered: Coverage | None = None, most: int | None = None
+    ) -> tuple[int, int]:
         """Read a journal into records; gives how many items there are, and how many without the key."""
         key, number, keyless = self.key, 0, 0
         item: Item = {}
         key.having = [0] * len(key.fields)
         pack, blake = RECORD.pack, hashlib.blake2b
-        for start, line, item, token in items:
+        for start, line, item, token in islice(items, most):
             number += 1
             if covered is not None:
                 covered.add(item)

@@ -17,7 +17,7 @@ import msgspec
 
 from ..changes.compare import Compared, compare
 from ..changes.items import Items
-from ..changes.keep import LINES, keep
+from ..changes.keep import LINES, Kept, again, keep, tell
 from ..errors import OutputError, StoreError, UsageError
 from ..folder import RunFolder, RunInfo, find
 from ..outputs.follow import CursorFile, Follower
@@ -75,12 +75,17 @@ def command(
         raise UsageError(f"which field tells one item from another? give --key FIELD{_fields(after)}")
     if as_json and STDOUT in outputs:
         raise UsageError("--json and -o - both write to standard output; give one of them")
-    check_outputs((*outputs, *add), info.spider, append=append or bool(add))
-    safe = resolve(layers(None, pairs)).csv_safe
+    safe = resolve(layers(None, pairs)).csv_safe or (into and info.settings.get("csv_safe") is True)
+    if not into:
+        check_outputs((*outputs, *add), info.spider, append=append, adding=add)
     with _compared(before, after, key, into=into) as (done, first, lines):
+        if into:  # what was found is kept, whatever becomes of the outputs
+            check_outputs((*outputs, *add), info.spider, append=append, adding=add)
         for path in (*outputs, *add):
             added = append or path in add
             _write(path, info, done, lines, append=added, into=after if into else None, safe=safe, quiet=quiet)
+        if isinstance(done, Kept) and key:
+            tell(after, done)
         if as_json:
             _print(done, lines)
         elif not quiet:
@@ -104,7 +109,7 @@ def _compared(
 ) -> Iterator[tuple[Compared, list[dict[str, Any]], IO[bytes]]]:
     """What comparing came to, the first changes of each kind, and all of them in a file."""
     if into:
-        done = keep(before, after, key)
+        done: Compared = again(before, after, key) or keep(before, after, key)
         with open(after.path / LINES if key else os.devnull, "rb") as kept:
             yield done, [], kept
         return
@@ -188,10 +193,13 @@ def _write(
     """
     where = expand(path, variables(info.spider, info.run, info.started))
     known = {name: f"{{{name}}}" for name in VARIABLE.findall(where)}  # it is filled in already
-    known["run"] = f"{info.run}/changes/{done.old}" if into is not None else ""  # not the one of the run's items
+    # not the position of the run's items, nor that of another comparison
+    known["run"] = "/".join((info.run, "changes", done.old, *done.key)) if into is not None else ""
+    cursor = None if into is None else CursorFile(into.path / "outputs" / f"changes-{_digest(done, where)}")
+    if isinstance(done, Kept) and done.told and cursor is not None and cursor.path.exists():
+        return  # it had them all, and who reads it may have taken them away
     made = open_output(where, append=append, variables=known, columns=_columns(done), csv_safe=safe)
     lines = _Lines(file)
-    cursor = None if into is None else CursorFile(into.path / "outputs" / f"changes-{_digest(done, where)}")
     follower = Follower(
         lines, made, name=where, committed=lines.end,
         cursor=cursor.load() if cursor else None, save=cursor.save if cursor else None,

@@ -120,6 +120,31 @@ async def test_into_keeps_the_result_and_adds_to_outputs_once(runs: Path) -> Non
         assert base.execute("SELECT count(*) FROM items").fetchone() == (8,)
 
 
+async def test_what_was_found_is_kept_though_an_output_cannot_be_written_and_no_other_is(runs: Path) -> None:
+    (runs / "data").touch()
+    words = (A, B, "--key", "sku", "--into", "-o", "last.csv", "--add", "data/all.jsonl")
+    done = await diff(runs, *words)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert re.search("error: data/all.jsonl cannot be written: .*data is not a folder", done.err)
+    folder = runs / "output" / "shop" / B
+    found = json.loads((folder / "changes.json").read_bytes())
+    assert (found["removed"], found["told"]) == (2, False)
+    assert not (runs / "last.csv").exists()
+    (runs / "data").unlink()
+    plain_old = runs / "output" / "shop" / A / "items.jsonl"
+    plain_old.write_text("")  # what was found once stays, outputs may have some of it
+    assert (await diff(runs, *words)).code == 0
+    assert json.loads((folder / "changes.json").read_bytes()) == found | {"told": True}
+    assert (runs / "data" / "all.jsonl").read_bytes().count(b"\n") == 8
+
+
+async def test_a_run_whose_tables_are_guarded_has_its_changes_guarded(tmp_path: Path) -> None:
+    items = [{"sku": "=1+1"}]
+    plain(tmp_path / "output", B, items, settings={"csv_safe": True})
+    assert (await diff(tmp_path, "-", B, "--key", "sku", "--into", "-o", "c.csv")).code == 0
+    assert "'=1+1" in (tmp_path / "c.csv").read_text()
+
+
 @pytest.mark.parametrize("words", [["-", B, "--into"], [B, "--into", "--quiet"]])
 async def test_into_without_a_key_keeps_the_coverage(runs: Path, words: list[str]) -> None:
     done = await diff(runs, *words)
