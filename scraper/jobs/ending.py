@@ -28,7 +28,7 @@ def ended(folder: RunFolder, pid: int, code: int | None, at: float, said: bytes)
     if info is None:
         return Ended(at=at, exit_code=code, why=_unbegun(code, said))
     if info.state in ENDED:
-        numbers = {"pages": info.pages, "items": info.items, "failed": info.failed}
+        numbers: dict[str, Any] = {"pages": info.pages, "items": info.items, "failed": info.failed}
         return Ended(
             at=info.ended or at, exit_code=info.exit_code if code is None else code, state=info.state,
             why=_ended(info, folder.read_stats()), bytes=_number(folder.read_stats().get("bytes")), **numbers,
@@ -38,6 +38,13 @@ def ended(folder: RunFolder, pid: int, code: int | None, at: float, said: bytes)
         code = info.exit_code
     state = info.state if folder.state.is_file() or not _kept_items(folder) else FAILED  # it cannot be continued
     return Ended(at=at, exit_code=code, state=state, why=_cut_off(info, own, code, said), **counts(folder))
+
+
+def cause(code: int | None, said: bytes) -> str:
+    """Why a process that ended so has failed, in its own words where it has any."""
+    if code is not None and code < 0:
+        return f"it was ended by {_signal(-code)}"
+    return _error(said) or f"it ended with exit code {code}"
 
 
 def begins(pid: int, run: str, spider: str, stamp: str) -> str:
@@ -63,7 +70,7 @@ def record(folder: RunFolder) -> RunInfo | None:
         return None
 
 
-def counts(folder: RunFolder) -> dict[str, int]:
+def counts(folder: RunFolder) -> dict[str, Any]:
     """Pages, items, failed pages and bytes of a crawl as they are durable; {} when it has kept nothing."""
     try:
         with Ledger(folder.state, 0.0) as ledger:

@@ -124,7 +124,7 @@ def _counted(run: JobRun, ended: Ended) -> JobRun:
     if not ended.state:  # it has not come so far as to leave a record
         return run
     run = replace(run, pages=ended.pages, items=ended.items, failed=ended.failed, bytes=ended.bytes)
-    return replace(run, added=ended.added, changed=ended.changed, removed=ended.removed)
+    return replace(run, added=ended.added, changed=ended.changed, removed=ended.removed, told=ended.told)
 
 
 def _code(ended: Ended) -> int | None:

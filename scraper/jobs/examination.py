@@ -1,30 +1,34 @@
-"""What follows a good crawl: a second process compares it with the last good one, within a time limit."""
+"""What follows a good crawl: a second process compares it with an earlier one, within a time limit."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import suppress
+from pathlib import Path
 
 from ..changes.keep import kept
 from ..folder import RunFolder
+from . import ending, said
 from .child import Child
 from .job import Job
 from .runner import Ask
 
 LIMIT = 3600.0  # seconds; a million items take one or two minutes
 PATIENCE = 10.0  # seconds for one that was asked to end
+TAIL = 16 * 1024  # bytes of what it has written that are read for what went wrong
 NONE = "-"
+BEGINS = "[the comparison, with "  # stands before what it writes
+STOPPED = "the comparison took too long, or was stopped"
 
 
 class Examination:
-    """The comparison of a run with an earlier one (its id, "" for none), as its job wants it."""
+    """The comparison of a run with an earlier one, as its job wants it; what it writes goes to `log`."""
 
-    def __init__(self, folder: RunFolder, before: str, job: Job) -> None:
+    def __init__(self, folder: RunFolder, job: Job, log: Path) -> None:
         self._folder = folder
         self._job = job
-        self._before = RunFolder(folder.path.parent / before) if before and before != folder.run else None
-        self._lost = self._before is not None and not (self._before.path / "run.json").is_file()
+        self._log = log
+        self._before: RunFolder | None = None
+        self._lost = False
         self._asked: Ask | None = None
         self._ends: asyncio.Timeout | None = None
 
@@ -32,6 +36,12 @@ class Examination:
     def wanted(self) -> bool:
         """Whether there is anything to look at."""
         return bool(self._job.key) or self._job.alerts.coverage_drop is not None
+
+    def against(self, before: str) -> None:
+        """Compare with this crawl (its id, "" for none)."""
+        self._before = RunFolder(self._folder.path.parent / before) if before else None
+        self._lost = self._before is not None and not (self._before.path / "run.json").is_file()
+        said.add(self._log, f"{BEGINS}{before or 'nothing'}]")
 
     @property
     def words(self) -> list[str]:
@@ -47,9 +57,19 @@ class Examination:
                 words += ["--add" if each.append else "-o", each.path]
         return words
 
+    async def waits(self, turn: asyncio.Lock) -> bool:
+        """Take its turn; false when it was asked to end before that came."""
+        try:
+            async with self._within():
+                self._hurry()
+                await turn.acquire()
+        except TimeoutError:
+            return False
+        return True
+
     async def watch(self, child: Child) -> str:
         """Wait for its end; gives what went wrong, "" for nothing."""
-        ends = self._ends = asyncio.timeout(LIMIT)
+        ends = self._within()
         try:
             async with ends:
                 self._hurry()
@@ -62,12 +82,11 @@ class Examination:
             raise
         code = await child.reap()
         if ends.expired():
-            return "the comparison took too long, or was stopped"
-        if code != 0:
-            return f"the comparison ended with {_said(code)}, see what the run has written"
-        if self._lost and self._before is not None and self._job.key:
-            return f"run {self._before.run}, the last good one, is not kept any more"
-        return ""
+            return STOPPED
+        if code == 0:
+            return ""
+        written = said.tail(self._log, TAIL).rpartition(BEGINS.encode())[2].partition(b"\n")[2]
+        return f"the comparison failed: {ending.cause(code, written)}"
 
     def ask(self, how: Ask) -> None:
         """End soon, or now; as soon as it has begun."""
@@ -75,11 +94,26 @@ class Examination:
         if self._ends is not None and not self._ends.expired():
             self._hurry()
 
+    def _within(self) -> asyncio.Timeout:
+        ends = self._ends = asyncio.timeout(LIMIT)
+        return ends
+
     def _hurry(self) -> None:
         if self._ends is not None and self._asked is not None:
             now = asyncio.get_running_loop().time()
             last = now if self._asked is Ask.KILL else now + PATIENCE
             self._ends.reschedule(min(self._ends.when() or last, last))
+
+    def sentence(self, trouble: str) -> str:
+        """What there is to say of the run when the comparison has ended so, "" for nothing."""
+        if not self._job.key:
+            return f"which fields are filled in is not known: {trouble}" if trouble else ""
+        if trouble:
+            return f"what changed was not told: {trouble}; the next good run makes up for it"
+        if self._lost and self._before is not None:
+            gone = f"run {self._before.run}, the last whose changes were told, is not kept any more"
+            return f"what changed is not known: {gone}; the next good run is compared with this one"
+        return ""
 
     def found(self) -> dict[str, int]:
         """How many items were added, changed and removed; {} where nothing was compared."""
@@ -87,10 +121,3 @@ class Examination:
         if done is None or not done.old or not done.key:
             return {}
         return {"added": done.added, "changed": done.changed, "removed": done.removed}
-
-
-def _said(code: int | None) -> str:
-    if code is not None and code < 0:
-        with suppress(ValueError):
-            return signal.Signals(-code).name
-    return f"exit code {code}"

@@ -7,14 +7,14 @@ an index a run.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from .file import LARGEST, marks
 from .job import DAY, Job, Server
-from .record import OPEN, JobRun, State
+from .record import OPEN, JobRun, State, as_told
 from .runs import RUN, Runs, as_run
 
 CRAWLED = frozenset({State.FINISHED, State.FAILED, State.RULE_BROKEN, State.CANCELLED})
@@ -40,6 +40,16 @@ class History(Runs):
         found = self.row(f"SELECT {RUN} FROM run WHERE job = ? ORDER BY id LIMIT 1", job)
         return None if found is None else as_run(found)
 
+    def base(self, job: str, spider: str, key: Sequence[str]) -> JobRun | None:
+        """The run of a job and spider whose changes by a key were told last; None where there is none."""
+        text = f"SELECT {RUN} FROM run WHERE id = (SELECT run FROM base WHERE job = ? AND spider = ? AND key = ?)"
+        found = self.row(text, job, spider, as_told(key))
+        return None if found is None else as_run(found)
+
+    def told(self, job: str, spider: str) -> bool:
+        """Whether changes of a job and spider were told, by whatever key."""
+        return self.row("SELECT 1 FROM base WHERE job = ? AND spider = ? LIMIT 1", job, spider) is not None
+
     def series(self, job: str, most: int) -> list[JobRun]:
         """The last runs of a job that crawled and are over, oldest first: what is plotted."""
         return self.last(job, CRAWLED, most)[::-1]
@@ -58,8 +68,9 @@ class History(Runs):
     def prune(self, now: float, most: int = 10_000) -> list[JobRun]:
         """Delete what is older than `keep_days` or more than a job's `keep`; gives the runs, at most so many.
 
-        Runs that are open stay, and a job's last good one. What crawled and what did not (skipped, missed) is
-        counted apart, so that neither drives out the other. Of alerts and the audit log only the age counts.
+        Runs that are open stay, a job's last good one, and the one that its next is compared with. What crawled and
+        what did not (skipped, missed) is counted apart, so that neither drives out the other. Of alerts and the
+        audit log only the age counts.
         """
         with self.change() as base:
             kept = {name: msgspec.json.decode(data, type=Job) for name, data in _jobs(base)}
@@ -70,8 +81,9 @@ class History(Runs):
             for name, job in kept.items():
                 if job.keep:
                     ids.update(_surplus(base, name, job.keep, most))
-            for name in kept:
+            for name, job in kept.items():
                 ids.difference_update(id for (id,) in base.execute(_LAST_GOOD, (name,)))
+                ids.difference_update(id for (id,) in base.execute(_BASE, (name, job.spider, as_told(job.key))))
             gone = [run for part in _parts(sorted(ids)[:most]) for run in _delete(base, part)]
             _forget(base, since)
         return gone
@@ -95,6 +107,7 @@ def _newest(job: str, states: Collection[State], before: int | None, limit: int)
 _OVER = "state NOT IN ('{}')".format("', '".join(sorted(state.value for state in OPEN)))
 _OLD = f"SELECT id FROM run WHERE planned < ?1 AND ended < ?1 AND {_OVER} ORDER BY planned LIMIT ?2"
 _LAST_GOOD = f"SELECT max(id) FROM run WHERE job = ? AND state = '{State.FINISHED.value}'"
+_BASE = "SELECT run FROM base WHERE job = ? AND spider = ? AND key = ?"
 
 
 def _jobs(base: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -116,6 +129,7 @@ def _delete(base: sqlite3.Connection, ids: list[int]) -> list[JobRun]:
     which = f"WHERE id IN ({marks(len(ids))})"
     rows = base.execute(f"SELECT {RUN} FROM run {which} ORDER BY id", ids).fetchall()
     base.execute(f"DELETE FROM attempt {which}", ids)
+    base.execute(f"DELETE FROM base WHERE run IN ({marks(len(ids))})", ids)
     base.execute(f"DELETE FROM run {which}", ids)
     return [as_run(row) for row in rows]
 

@@ -16,14 +16,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ..changes.keep import kept
 from ..folder import FINISHED, Place, RunFolder
 from ..lock import alone
 from . import ending, said
 from .child import Child, in_thread
-from .examination import Examination
+from .examination import STOPPED, Examination
 from .job import Job
 from .order import Words
-from .record import JobRun
+from .record import JobRun, as_told
 from .runner import Ask, Ended
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -38,20 +39,22 @@ class Processes:
     """Starts the crawls of a project and finds them again: the `Runner` of a server.
 
     `root` is where runs are kept, `home` the server's own folder. `job_of` gives a job that is still there,
-    `last_good` the id of the run that another is compared with, "" for none; `secrets` are the names of
-    environment variables that no crawl is to have.
+    `baseline` the crawl that a run is compared with by a key, as it is on record, "" for none; `secrets` are the
+    names of environment variables that no crawl is to have.
     """
 
     def __init__(
         self, root: Path, home: Path, project: Path, *, job_of: Callable[[str], Job | None],
-        last_good: Callable[[JobRun], str], secrets: Callable[[], Iterable[str]] = tuple,
+        baseline: Callable[[JobRun, Sequence[str]], str], secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:  # fmt: skip
         self.root = root.resolve()
         self.home = home.resolve()
         self.project = project
         self.job_of = job_of
-        self.last_good = last_good
+        self._baseline = baseline
         self._secrets = secrets
+        self._turns: dict[str, asyncio.Lock] = {}  # of the comparisons of a job
+        self._told: dict[tuple[str, str, tuple[str, ...]], str] = {}  # by us; it may not be on record yet
         self._all: set[CrawlProcess] = set()
 
     async def start(self, run: JobRun, job: Job) -> CrawlProcess:
@@ -89,6 +92,25 @@ class Processes:
     def folder(self, run: JobRun) -> RunFolder:
         """The folder of a run's crawl."""
         return RunFolder(self.root / run.spider / run.run)
+
+    def turn(self, job: str) -> asyncio.Lock:
+        """Held while a run of the job is compared: each is with the one before it, and writes the same outputs."""
+        return self._turns.setdefault(job, asyncio.Lock())
+
+    def before(self, run: JobRun, job: Job) -> str:
+        """The crawl that a run is compared with, "" for none.
+
+        When a server died behind its comparison that is the same once more: what it has found may be written.
+        """
+        done = kept(self.folder(run))
+        if done is not None and job.key and done.key == job.key:
+            return done.old
+        told = self._told.get((job.name, run.spider, job.key))
+        return self._baseline(run, job.key) if told is None else told
+
+    def told(self, run: JobRun, job: Job) -> None:
+        """The changes of a run were told completely, by the key of its job."""
+        self._told[job.name, run.spider, job.key] = run.run
 
     def forget(self, run: JobRun) -> None:
         """Delete the output of a run that is not in history any more, and the folders of its crawls.
@@ -198,32 +220,47 @@ class CrawlProcess:
             said.cut(self._log)
         rest = said.tail(self._log, TAIL)
         found = await asyncio.to_thread(ending.ended, self._folder, self.pid, code, at, rest)
-        if found.state == FINISHED and found.exit_code == 0:
+        code = found.exit_code
+        if found.state == FINISHED and (code is None or code <= 0):  # also one that was killed behind its end
             return await self._examined(found)
         return found
 
     async def _examined(self, found: Ended) -> Ended:
-        """With what the comparison with the last good run has found; it never makes a good run a bad one."""
+        """With what the comparison with an earlier run has found; it never makes a good run a bad one."""
         job = await asyncio.to_thread(self._runner.job_of, self._run.job)
         if job is None:
             return found
-        before = await asyncio.to_thread(self._runner.last_good, self._run)
-        examination = Examination(self._folder, before, job)
+        examination = Examination(self._folder, job, self._log)
         if not examination.wanted:
             return found
         self._examination = examination
         if self._asked is not None:  # meanwhile
             examination.ask(self._asked)
+        turn, trouble = self._runner.turn(job.name), STOPPED
+        if await examination.waits(turn):
+            try:
+                trouble = await self._compared(examination, job)
+            finally:
+                turn.release()
+        text = examination.sentence(trouble)
+        if text:
+            said.add(self._log, f"[{text}]")
+        why = "; ".join(filter(None, [found.why, text]))
+        told = "" if trouble else as_told(job.key)
+        return replace(found, why=why, told=told, **examination.found())
+
+    async def _compared(self, examination: Examination, job: Job) -> str:
+        """Compare; gives what went wrong, "" for nothing."""
+        before = await asyncio.to_thread(self._runner.before, self._run, job) if job.key else ""
+        examination.against(before)
         try:
             child = await self._runner.begin(examination.words, self._run, self._log, subprocess.DEVNULL)
             trouble = await examination.watch(child)
         except OSError as error:
-            trouble = f"it cannot be started: {error.strerror}"
-        if trouble:
-            text = f"what changed is not known: {trouble}"
-            said.add(self._log, f"[{text}]")
-            return replace(found, why="; ".join(filter(None, [found.why, text])))
-        return replace(found, **examination.found())
+            trouble = f"the comparison cannot be started: {error.strerror}"
+        if not trouble and job.key:
+            self._runner.told(self._run, job)
+        return trouble
 
     def _released(self) -> None:
         """Wait until nobody holds the run's folder."""

@@ -6,6 +6,7 @@ A planned run is one job at one planned time, and there is never a second one. T
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -48,7 +49,8 @@ class JobRun(msgspec.Struct, frozen=True, kw_only=True):
 
     `run` is the id of its crawl, whose folder is `<output>/<spider>/<run>`; a retry that cannot go on has a new
     one. `birth` tells its process from another one of the same `pid`. `stop` is what it was asked: "cancel" or
-    "kill". `count` is how many planned times one row stands for (what was missed in bulk).
+    "kill". `count` is how many planned times one row stands for (what was missed in bulk). `told` is the key by
+    which its changes were told completely (see `as_told`), "" for none; None where nobody has kept that.
     """
 
     id: int
@@ -79,15 +81,21 @@ class JobRun(msgspec.Struct, frozen=True, kw_only=True):
     items: int = 0
     failed: int = 0  # pages
     bytes: int = 0
-    added: int | None = None  # items against the last good run; None: not compared
+    added: int | None = None  # items against the run it was compared with; None: not compared
     changed: int | None = None
     removed: int | None = None
     count: int = 1
+    told: str | None = ""
 
     @property
     def open(self) -> bool:
         """Whether it is not over."""
         return self.state in OPEN
+
+
+def as_told(key: Sequence[str]) -> str:
+    """The key of a job as it stands in `told`, "" for none."""
+    return msgspec.json.encode(key).decode() if key else ""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

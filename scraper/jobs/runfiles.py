@@ -68,7 +68,7 @@ class RunFiles:
         return await self._lines(number, files.LOG, at, most, search)
 
     async def changes(self, number: int, at: int = 0, most: int = 50, search: str = "") -> LinesPage:
-        """What has changed against the last good run, as `items` gives items."""
+        """What has changed against the run that it was compared with, as `items` gives items."""
         return await self._lines(number, files.CHANGES, at, most, search)
 
     async def moments(self, number: int, at: int = -1, most: int = 500) -> LinesPage:

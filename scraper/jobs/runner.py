@@ -40,6 +40,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     added: int | None = None
     changed: int | None = None
     removed: int | None = None
+    told: str = ""  # see JobRun
 
 
 class Process(Protocol):

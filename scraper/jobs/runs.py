@@ -18,7 +18,7 @@ _NEW = columns(JobRun).partition(", ")[2]  # all but the id
 _INSERT = f"INSERT INTO run ({_NEW}) VALUES ({marks(_NEW.count(',') + 1)}) ON CONFLICT (job, planned) DO NOTHING"
 _FIXED = ("id", "job", "planned", "cause", "by", "args", "parent")
 _ARGS = JobRun.__struct_fields__.index("args")
-_LATE = ("added", "changed", "removed")  # known only after the end
+_LATE = ("added", "changed", "removed", "told")  # known only after the end
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN))
 _ON_TIME = (Cause.SCHEDULE, Cause.CATCH_UP)
 
@@ -77,7 +77,7 @@ class Runs(File):
         """Write how a run stands now, and one of its attempts; gives it as it is kept.
 
         What it was asked (`stop`) is never forgotten by a caller who had not heard of it. Of a run that has ended
-        only what is found out later may change (added, changed, removed). Raises StoreError for anything else.
+        only what is found out later may change (`_LATE`). Raises StoreError for anything else.
         """
         with self.change() as base:
             found = base.execute(f"SELECT {RUN} FROM run WHERE id = ?", (run.id,)).fetchone()

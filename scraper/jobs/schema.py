@@ -16,11 +16,20 @@ from pathlib import Path
 from ..errors import StoreError
 from ..frontier.schema import log
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x73637270 + 1  # beside the state of a run: "scrq"
 PATIENCE = 5.0  # seconds to wait for a lock
 NAME = "jobs.sqlite"
 
+# Version 2: which runs had their changes told, and which of them the next one is compared with.
+TOLD = (
+    "ALTER TABLE run ADD COLUMN told TEXT",  # NULL in what is older
+    """CREATE TABLE base (
+  job TEXT NOT NULL, spider TEXT NOT NULL, key TEXT NOT NULL, run INTEGER NOT NULL, PRIMARY KEY (job, spider, key)
+) WITHOUT ROWID""",
+    """CREATE TRIGGER run_told AFTER UPDATE OF told ON run WHEN NEW.told <> '' AND NEW.told IS NOT OLD.told
+BEGIN INSERT OR REPLACE INTO base VALUES (NEW.job, NEW.spider, NEW.told, NEW.id); END""",
+)
 TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE job (
@@ -83,9 +92,10 @@ WHEN OLD.state IN ('queued', 'running') AND NEW.state IN ('finished', 'failed', 
 BEGIN INSERT OR IGNORE INTO judged VALUES (NEW.id, 0, '[]'); END""",
     """CREATE TRIGGER run_gone AFTER DELETE ON run
 BEGIN DELETE FROM judged WHERE id = OLD.id; END""",
+    *TOLD,
 )
 # Version reached -> what brings the one before it there.
-STEPS: dict[int, tuple[str, ...]] = {}
+STEPS: dict[int, tuple[str, ...]] = {2: TOLD}
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -17,9 +17,9 @@ from ..clock import Clock
 from ..errors import OutputError, UsageError, first
 from ..lock import Lock
 from . import notify, said, serverlog, system, waking
+from .baseline import baseline
 from .job import Job, Server
 from .process import Processes
-from .record import GOOD, JobRun
 from .scheduler import Scheduler
 from .store import Jobs
 from .telling import Telling
@@ -77,7 +77,7 @@ async def serve(
         runner = Processes(
             root, home, project,
             job_of=lambda name: _job(store, name),
-            last_good=lambda run: _last_good(store, run),
+            baseline=lambda run, key: baseline(store, root, run, key),
             secrets=lambda: secrets(store.server()),
         )  # fmt: skip
         during.callback(runner.leave)
@@ -246,9 +246,3 @@ def _job(store: Jobs, name: str) -> Job | None:
         return store.job(name).job
     except UsageError:
         return None
-
-
-def _last_good(store: Jobs, run: JobRun) -> str:
-    """The crawl of the last good run of a job before this one, "" for none."""
-    found = store.last(run.job, GOOD, 1)
-    return found[0].run if found else ""

@@ -377,7 +377,12 @@ async def test_it_says_whether_it_works_and_gives_its_numbers(api: Program, clie
     healthy = await client.get("/healthz")
     assert (healthy.status, await healthy.json()) == (200, {"ok": True})
     runner = Processes(
-        desk.root, desk.store.home, desk.project, job_of=lambda name: None, last_good=lambda run: "", secrets=list
+        desk.root,
+        desk.store.home,
+        desk.project,
+        job_of=lambda name: None,
+        baseline=lambda run, key: "",
+        secrets=list,
     )
     desk.scheduler = Scheduler(desk.store, runner)  # which does not go
     assert (await client.get("/healthz")).status == 503

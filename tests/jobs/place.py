@@ -61,7 +61,7 @@ class Place:
     def runner(self, *secrets: str) -> Processes:
         """The runner of a server here."""
         return Processes(
-            self.root, self.home, self.folder, job_of=self.jobs.get, last_good=lambda run: self.good,
+            self.root, self.home, self.folder, job_of=self.jobs.get, baseline=lambda run, key: self.good,
             secrets=lambda: secrets,
         )  # fmt: skip
 

@@ -90,6 +90,7 @@ QUERIES: dict[str, Callable[[Jobs], object]] = {
         jobs.last_alert("job7", "failed"),
     ),
     "deliveries": lambda jobs: (jobs.due_deliveries(1.0), jobs.next_delivery(), jobs.untold()),
+    "base": lambda jobs: (jobs.base("job7", "s", ["id"]), jobs.told("job7", "s")),
     "owed": lambda jobs: (jobs.owed("ops"), jobs.unjudged(), jobs.notes(5), jobs.first("job7")),
 }
 

@@ -62,7 +62,7 @@ def took(run: JobRun) -> str:
 
 
 def changes(run: JobRun) -> str:
-    """`+2 ~1 -0`: items added, changed and removed against the last good run; "" when it was not compared."""
+    """`+2 ~1 -0`: items added, changed and removed; "" when it was compared with no run."""
     if run.added is None:
         return ""
     return f"+{run.added:,} ~{run.changed or 0:,} -{run.removed or 0:,}"
