@@ -55,7 +55,7 @@ async def items(request: web.Request) -> web.StreamResponse:
 
 @routes.get(f"{RUN}/changes", Role.VIEWER)
 async def changes(request: web.Request) -> web.StreamResponse:
-    """What has changed against the last good run: `at`, `limit`, `search`."""
+    """What has changed against the run that it was compared with: `at`, `limit`, `search`."""
     return json(await request.app[DESK].changes(*_lines(request, 0), word(request, "search")))
 
 

@@ -149,7 +149,7 @@ ITEMS = Group(
             "key",
             "Fields that tell items apart",
             "list",
-            "With a key each run is compared with the last good one. Names with commas.",
+            "With a key each good run is compared with the one before. Names with commas.",
             example="url",
         ),
     ),

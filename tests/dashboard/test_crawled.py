@@ -121,6 +121,24 @@ async def test_what_a_run_came_to_is_said_once(admin: Browser, run: JobRun, desk
     assert (words.count("few items"), words.count("another rule")) == (1, 1)
 
 
+async def test_with_what_a_run_was_compared_is_shown_and_whether_it_was_told(
+    admin: Browser, run: JobRun, desk: Desk
+) -> None:
+    kept = desk.folder(run.id).path / "changes.json"
+    about = {"run": run.run, "spider": "shop", "key": ["url"], "added": 1, "told": False}
+    kept.write_text(json.dumps(about | {"old": "20260101-000000-1-1"}))
+    words = " ".join((await page(admin, f"/runs/{run.id}/changes")).words.split())
+    for said in ("Against run 20260101-000000-1-1, told apart by url", "tells them once more", "few items"):
+        assert said in words
+    assert re.search(r"Compared with\s*20260101-000000-1-1", (await page(admin, f"/runs/{run.id}")).words)
+    kept.write_text(json.dumps(about | {"old": "", "told": True}))
+    words = (await page(admin, f"/runs/{run.id}/changes")).words
+    assert "There was no run to compare with, so everything is added" in words
+    assert "once more" not in words
+    kept.write_text(json.dumps({"run": run.run, "spider": "shop", "key": [], "coverage": {"url": 2}}))
+    assert "everything is added" not in (await page(admin, f"/runs/{run.id}/changes")).words
+
+
 async def test_a_run_whose_folder_was_deleted_still_has_a_page(admin: Browser, run: JobRun, desk: Desk) -> None:
     rmtree(desk.root / "shop")
     await page(admin, f"/runs/{run.id}")

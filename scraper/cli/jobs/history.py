@@ -108,8 +108,10 @@ def _told(page: RunPage, desk: Desk, zone: ZoneInfo) -> list[str]:
         facts.append(("stands for", [f"{run.count:,} planned times, the last at {exactly(run.due, zone)}"]))
     if run.args:
         facts.append(("arguments", _wrapped("  ".join(f"{key}={clean(str(v))}" for key, v in run.args.items()))))
+    old = page.compared.get("old") if isinstance(page.compared, dict) else ""
     if said := changes(run):
-        facts.append(("changes", [f"{said}: items added, changed, removed"]))
+        against = f" against run {clean(str(old))}" if old else ""
+        facts.append(("changes", _wrapped(f"{said}: items added, changed, removed{against}")))
     facts.append(("exit code", [str(run.exit_code)] if run.exit_code is not None else []))
     facts.append(("folder", [str(shown(desk.root / page.folder))] if page.folder else []))
     facts.append(("output", [str(shown(desk.store.log(run.id)))] if "output" in page.has else []))

@@ -1,4 +1,4 @@
-"""What a run has changed against the last good one."""
+"""What a run has changed against the one that it was compared with."""
 
 from __future__ import annotations
 

@@ -57,6 +57,17 @@ def test_one_run_is_told_whole(project: Project) -> None:
     assert project.jobs("log", "7").code == 2
 
 
+def test_with_which_run_one_was_compared_is_told(project: Project) -> None:
+    project.well("add", "shop", "--spider", "shop")
+    past(project, 1, State.FINISHED, run="20300101-000000-1-1", added=2, changed=1, removed=0)
+    with project.store() as store:
+        folder = store.home.parent / "shop" / "20300101-000000-1-1"
+    folder.mkdir(parents=True)
+    (folder / "changes.json").write_text('{"old": "20291231-000000-7-1", "key": ["id"]}')
+    told = "changes +2 ~1 -0: items added, changed, removed against run 20291231-000000-7-1"
+    assert told in " ".join(project.well("runs", "1").out.split())
+
+
 def test_what_was_missed_in_bulk_says_how_much(project: Project) -> None:
     project.well("add", "shop", "--spider", "shop")
     past(project, 1, State.MISSED, count=1234, due=T + 600, why="no server was awake at this time")
