@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from ..errors import ScraperError, StoreError, UsageError
 from ..jobs.access import TooMany
-from ..jobs.desk import Conflict, NotThere
+from ..jobs.desk import Conflict, NotAllowed, NotThere
 from ..logs import clean
 from .guard import BEGUN
 from .view import page
@@ -47,6 +47,8 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         return said(request, 429, str(error), {hdrs.RETRY_AFTER: f"{max(1, error.after):.0f}"})
     except NotThere as error:
         return said(request, 404, str(error))
+    except NotAllowed as error:
+        return said(request, 403, str(error))
     except Conflict as error:
         return said(request, 409, str(error))
     except UsageError as error:

@@ -92,6 +92,11 @@ def job_from(name: str, data: Mapping[str, Any], where: str) -> Job:
         raise UsageError(f"{where}: {error}") from error
 
 
+def args_from(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of one run of the job `name`, as those of a job may be. Raises UsageError."""
+    return _data(data, ("jobs", name, "args"))
+
+
 def server_from(data: Mapping[str, Any], where: str) -> Server:
     """What holds for all jobs, from the tables server, groups, channels and mail. Raises UsageError."""
     try:
