@@ -1,25 +1,45 @@
-"""Logging in and out."""
+"""Logging in and out; and how many passwords are compared or made at once, as each takes a third of a second."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from aiohttp import web
 
 from ..jobs.access import ABSOLUTE, Role, TooMany
+from ..jobs.tries import KNOWN
 from ..logs import clean
 from .events import HUB
 from .given import filled
-from .guard import ACCESS, address, cookie, scheme, who
+from .guard import ACCESS, OPTIONS, address, cookie, scheme, who
 from .metrics import METRICS
 from .routes import DESK, Routes
 from .view import page
 
 log = logging.getLogger("scraper.dashboard")
 routes = Routes()
-AT_ONCE: web.AppKey[asyncio.Semaphore] = web.AppKey("at_once", asyncio.Semaphore)
-PARALLEL = 2  # passwords compared at once: each takes 32 MB
+T = TypeVar("T")
+
+
+class Lanes:
+    """One password at a time (32 MB) for everybody, and one for who is known: strangers that come in numbers wait
+    for each other, and hold up nobody who has logged in from here before."""
+
+    def __init__(self) -> None:
+        self.strangers = asyncio.Semaphore(1)
+        self.known = asyncio.Semaphore(1)
+
+
+LANES: web.AppKey[Lanes] = web.AppKey("lanes", Lanes)
+
+
+async def costly(request: web.Request, verb: Callable[..., T], *values: object) -> T:
+    """What a verb gives that makes or compares a password, for somebody who is logged in."""
+    async with request.app[LANES].known:
+        return await asyncio.to_thread(verb, *values)
 
 
 @routes.get("/login", Role.NOBODY)
@@ -37,10 +57,13 @@ async def login(request: web.Request) -> web.StreamResponse:
     form = await filled(request)
     name, word, onward = (form.get(key, "") for key in ("name", "password", "next"))
     access, old = request.app[ACCESS], request.cookies.get(cookie(request), "")
+    device = request.cookies.get(_device(request), "")[:100]
+    known = bool(device) and await asyncio.to_thread(access.knows, device, name)
+    lanes = request.app[LANES]
     error, status, fields = "the name or the password is wrong", 401, {}
     try:
-        async with request.app[AT_ONCE]:
-            found = await asyncio.to_thread(access.login, name, word, address(request), old)
+        async with lanes.known if known else lanes.strangers:
+            found = await asyncio.to_thread(access.login, name, word, address(request), old, device)
         request.app[METRICS].logins.labels("wrong" if found is None else "right").inc()
     except TooMany as many:
         request.app[METRICS].logins.labels("too_many").inc()
@@ -52,6 +75,7 @@ async def login(request: web.Request) -> web.StreamResponse:
         return answer
     await request.app[DESK].acted(found.name, "login", address(request))
     going = web.HTTPSeeOther(inside(onward))
+    secure = scheme(request) == "https"
     going.set_cookie(
         cookie(request),
         found.session,
@@ -59,9 +83,25 @@ async def login(request: web.Request) -> web.StreamResponse:
         path="/",
         httponly=True,
         samesite="Lax",
-        secure=scheme(request) == "https",
+        secure=secure,
     )
+    if not known:
+        device = await asyncio.to_thread(access.remember, found.name)
+        going.set_cookie(
+            _device(request),
+            device,
+            max_age=int(KNOWN),
+            path="/login",
+            httponly=True,
+            samesite="Lax",
+            secure=secure,
+        )
     raise going
+
+
+def _device(request: web.Request) -> str:
+    """The name of the cookie by which a browser is known; it opens nothing."""
+    return f"scraper_device_{request.app[OPTIONS].port}"
 
 
 @routes.post("/logout", Role.VIEWER)
@@ -72,7 +112,7 @@ async def logout(request: web.Request) -> web.StreamResponse:
     await request.app[DESK].acted(own.name, "logout", address(request))
     request.app[HUB].recheck()
     going = web.HTTPSeeOther("/login")
-    going.del_cookie(cookie(request), path="/")
+    going.del_cookie(cookie(request), path="/", secure=scheme(request) == "https")
     raise going
 
 
