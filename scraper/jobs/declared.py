@@ -210,7 +210,8 @@ def _elsewhere(name: str, place: Place) -> str:
 
 def _table(data: object, place: Place) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
-        raise Wrong(place, f"must be a table, not {data!r}")
+        shown = "" if place[0] == "channels" else f", not {data!r}"  # it may be a webhook's address
+        raise Wrong(place, f"must be a table{shown}")
     return data
 
 

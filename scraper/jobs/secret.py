@@ -42,7 +42,9 @@ class Veil:
 
     def record(self, spider: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """A run.json, whose crawl may have known less of what is secret than is known now."""
-        args = info.get("arguments") if isinstance(info, Mapping) else None
+        if not isinstance(info, Mapping):  # somebody else has written it
+            return {}
+        args = info.get("arguments")
         return {**info, "arguments": self._args(spider, args)} if isinstance(args, Mapping) else {**info}
 
     def _args(self, spider: str, args: Mapping[str, Any]) -> Any:
