@@ -24,7 +24,7 @@ DATA = ("/api/", "/events", "/metrics", "/healthz")  # paths that programs ask
 
 
 def json(value: Any, status: int = 200) -> web.Response:
-    """A value as JSON; `<` and the like are written so that no browser takes it for a page."""
+    """A value as JSON, which no browser takes for a page: its type is said, and may not be guessed (nosniff)."""
     return web.Response(body=msgspec.json.encode(value) + b"\n", status=status, content_type="application/json")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aiohttp import web
 
-from ..jobs.access import ABSOLUTE, Role, TooMany
+from ..jobs.access import ABSOLUTE, Role, TooMany, network
 from ..jobs.tries import KNOWN
 from ..logs import clean
 from .events import HUB
@@ -24,6 +26,9 @@ routes = Routes()
 T = TypeVar("T")
 
 
+EACH, ALL = 8, 64  # strangers that wait to log in: from one address, and altogether
+
+
 class Lanes:
     """One password at a time (32 MB) for everybody, and one for who is known: strangers that come in numbers wait
     for each other, and hold up nobody who has logged in from here before."""
@@ -31,6 +36,28 @@ class Lanes:
     def __init__(self) -> None:
         self.strangers = asyncio.Semaphore(1)
         self.known = asyncio.Semaphore(1)
+        self._waiting: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def turn(self, request: web.Request, *, known: bool) -> AsyncIterator[None]:
+        """The turn of who logs in. Raises HTTPException when too many wait, ConnectionError when he has left."""
+        if known:
+            async with self.known:
+                yield
+            return
+        place = network(address(request))
+        if self._waiting[place] >= EACH or self._waiting.total() >= ALL:
+            text = "too many log in at once: try again in some seconds"
+            raise web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "5"})
+        self._waiting[place] += 1
+        try:
+            async with self.strangers:
+                if request.transport is None:  # else who only comes and goes would keep us busy
+                    raise ConnectionResetError("left before his turn")
+                yield
+        finally:
+            self._waiting[place] -= 1
+            self._waiting += Counter()  # only those above zero stay
 
 
 LANES: web.AppKey[Lanes] = web.AppKey("lanes", Lanes)
@@ -59,10 +86,9 @@ async def login(request: web.Request) -> web.StreamResponse:
     access, old = request.app[ACCESS], request.cookies.get(cookie(request), "")
     device = request.cookies.get(_device(request), "")[:100]
     known = bool(device) and await asyncio.to_thread(access.knows, device, name)
-    lanes = request.app[LANES]
     error, status, fields = "the name or the password is wrong", 401, {}
     try:
-        async with lanes.known if known else lanes.strangers:
+        async with request.app[LANES].turn(request, known=known):
             found = await asyncio.to_thread(access.login, name, word, address(request), old, device)
         request.app[METRICS].logins.labels("wrong" if found is None else "right").inc()
     except TooMany as many:

@@ -17,7 +17,7 @@ _PART = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*(
 class Wrong(UsageError):
     """Something in a declaration is wrong: "[jobs.shop] overlp: unknown key".
 
-    `inside` is where in the value: `[2]`. A value that may be secret is left out: who may look at a page reads this.
+    `inside` is where in the value: `[2]`. A value that may be secret is left out: this is shown on pages.
     """
 
     def __init__(self, place: Place, text: str, inside: str = "") -> None:

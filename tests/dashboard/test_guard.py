@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from multidict import CIMultiDict
 
 from scraper.dashboard.app import build
-from scraper.dashboard.auth import inside
+from scraper.dashboard.auth import EACH, LANES, inside
 from scraper.dashboard.guard import OPTIONS, Options, address, host
 from scraper.dashboard.routes import ROLES, UNSAFE, check
 from scraper.jobs.access import ABSOLUTE, IDLE, Access, Role
@@ -216,6 +216,31 @@ async def test_a_browser_that_has_logged_in_before_is_not_held_up_by_others(clie
     assert (await browser.login("admin", word)).status == 303
     client.session.cookie_jar.clear()
     assert (await browser.login("admin", word)).status == 429
+
+
+async def test_strangers_that_come_in_numbers_hold_up_nobody_who_is_known(client: Client, access: Access) -> None:
+    browser, word, app = Browser(client), access.first(), client.app
+    assert app is not None
+    await browser.login("admin", word)
+    form, fields = {"name": "admin", "password": "wrong"}, {"Origin": browser.origin}
+    async with app[LANES].strangers:  # one of them has his turn
+        async with ClientSession() as stranger:
+            url = client.make_url("/login")
+            asking = [asyncio.create_task(stranger.post(url, data=form, headers=fields)) for _ in range(EACH + 1)]
+            done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+            assert [(each.result().status, each.result().headers["Retry-After"]) for each in done] == [(503, "5")]
+            assert (await browser.login("admin", word)).status == 303
+            for each in waiting:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        server = client.server.runner.server
+        while server is not None and len(server.connections) > 1:
+            await client.get("/healthz")
+    assert (await browser.login("admin", "wrong")).status == 401
+    client.session.cookie_jar.clear()
+    for _ in range(FREE - 1):  # who has left was not counted
+        assert access.login("admin", "wrong", "127.0.0.1") is None
+    assert (await browser.login("admin", word)).status == 303
 
 
 async def test_a_token_made_by_a_session_or_a_token_ends_with_the_user(admin: Browser, access: Access) -> None:
