@@ -226,6 +226,8 @@ def _described(kind: type[Spider], kept: tuple[str, ...]) -> Described:
     for name, (type_, argument) in arguments(kind).items():
         required = argument.default is REQUIRED
         default = None if required or argument.secret else msgspec.to_builtins(argument.default, enc_hook=str)
+        if has_secret(f"args.{name}", default):
+            default = None
         choices = tuple(map(str, argument.choices))
         made.append(Argument(name, wants(type_), required, default, argument.help, choices, argument.secret))
     return Described(kind.name, summary, tuple(made), kept)
