@@ -29,6 +29,19 @@ class Found(msgspec.Struct, frozen=True):
     summary: str = ""
 
 
+class Class(msgspec.Struct, frozen=True):
+    """A class in a file, as the text of the file tells it.
+
+    `word` is its name in the file, `spider` that of the spider it is, "" for none; `secret` are the arguments that
+    it declares so itself.
+    """
+
+    word: str
+    spider: str
+    bases: tuple[str, ...]
+    secret: frozenset[str]
+
+
 def listed(project: Path) -> list[Found]:
     """The spiders of a project's `spiders/` folder, by name. Files that do not parse are passed over."""
     found = [each for path in sorted((project / FOLDER).rglob("*.py")) for each in in_file(path)]
@@ -67,17 +80,56 @@ def in_file(path: Path) -> Iterator[Found]:
                 yield Found(name, path, node.lineno, summary)
 
 
-def _name(node: ast.ClassDef) -> str:
+def classes(path: Path) -> list[Class] | None:
+    """The classes of a file, None when it cannot be read. Nothing is imported."""
+    try:
+        tree = _tree(path)
+    except (SyntaxError, UnicodeDecodeError, ValueError, OSError, RecursionError):
+        return None
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            bases = tuple(word for base in node.bases if (word := _word(base)))
+            secret = frozenset(name for name, value in _given(node) if _is_secret(value))
+            found.append(Class(node.name, _name(node), bases, secret))
+    return found
+
+
+def _word(node: ast.expr) -> str:
+    """The last part of a dotted name, also of one with brackets behind it."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _is_secret(value: ast.expr) -> bool:
+    """Whether it is a call as `arg(secret=True)`, or one that may be that when it runs."""
+    words = value.keywords if isinstance(value, ast.Call) else []
+    return any(
+        word.arg in ("secret", None) and not (isinstance(word.value, ast.Constant) and not word.value.value)
+        for word in words
+    )
+
+
+def _given(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    """The names that a class gives a value, and these."""
     for statement in node.body:
-        target: Any = None
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-        elif isinstance(statement, ast.AnnAssign):
-            target = statement.target
-        if isinstance(target, ast.Name) and target.id == "name":
-            value = statement.value  # type: ignore[attr-defined]
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                return value.value
+        targets = (
+            statement.targets
+            if isinstance(statement, ast.Assign)
+            else [statement.target]
+            if isinstance(statement, ast.AnnAssign)
+            else []
+        )
+        for target in targets:
+            if isinstance(target, ast.Name) and (value := getattr(statement, "value", None)) is not None:
+                yield target.id, value
+
+
+def _name(node: ast.ClassDef) -> str:
+    for name, value in _given(node):
+        if name == "name" and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return value.value
     return ""
 
 

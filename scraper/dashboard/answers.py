@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from ..errors import ScraperError, StoreError, UsageError
 from ..jobs.access import TooMany
-from ..jobs.desk import Conflict, NotThere
+from ..jobs.desk import Conflict, NotAllowed, NotThere
 from ..logs import clean
 from .guard import BEGUN
 from .view import page
@@ -24,7 +24,7 @@ DATA = ("/api/", "/events", "/metrics", "/healthz")  # paths that programs ask
 
 
 def json(value: Any, status: int = 200) -> web.Response:
-    """A value as JSON; `<` and the like are written so that no browser takes it for a page."""
+    """A value as JSON, which no browser takes for a page: its type is said, and may not be guessed (nosniff)."""
     return web.Response(body=msgspec.json.encode(value) + b"\n", status=status, content_type="application/json")
 
 
@@ -47,6 +47,8 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         return said(request, 429, str(error), {hdrs.RETRY_AFTER: f"{max(1, error.after):.0f}"})
     except NotThere as error:
         return said(request, 404, str(error))
+    except NotAllowed as error:
+        return said(request, 403, str(error))
     except Conflict as error:
         return said(request, 409, str(error))
     except UsageError as error:

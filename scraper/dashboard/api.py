@@ -72,7 +72,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     args = only(await body(request), "args").get("args", {})
     if not isinstance(args, dict):
         raise UsageError("args must be an object")
-    return json(await request.app[DESK].start(job(request), who(request).name, args), 201)
+    return json(await request.app[DESK].start(job(request), who(request).name, args, role=who(request).role), 201)
 
 
 @routes.post(f"{JOB}/pause", Role.OPERATOR)

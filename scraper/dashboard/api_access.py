@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..jobs.access import Role
 from .answers import json
 from .api import ROOT
+from .auth import costly
 from .events import HUB
 from .given import body, only, text_of
 from .guard import ACCESS, who
@@ -33,9 +34,11 @@ async def add_token(request: web.Request) -> web.StreamResponse:
     days = given.get("days", 0)
     if isinstance(days, bool) or not isinstance(days, int | float):
         raise UsageError("days must be a number")
-    name, role, own = text_of(given, "name"), text_of(given, "role", "viewer"), who(request).name
-    made, token = await asyncio.to_thread(request.app[ACCESS].add_token, name, role, own, float(days))
-    await request.app[DESK].acted(own, "token", f"{made.id} {made.name}: {made.role}")
+    name, role, own = text_of(given, "name"), text_of(given, "role", "viewer"), who(request)
+    made, token = await asyncio.to_thread(
+        request.app[ACCESS].add_token, name, role, own.name, float(days), owner=own.user
+    )
+    await request.app[DESK].acted(own.name, "token", f"{made.id} {made.name}: {made.role}")
     return json({"token": token, "made": made}, 201)
 
 
@@ -60,14 +63,14 @@ async def add_user(request: web.Request) -> web.StreamResponse:
     """A new user: `name`, `role`. The password stands in this answer and nowhere else."""
     given = only(await body(request), "name", "role")
     name, role = text_of(given, "name"), text_of(given, "role", "viewer")
-    word = await asyncio.to_thread(request.app[ACCESS].add_user, name, role)
+    word = await costly(request, request.app[ACCESS].add_user, name, role)
     await request.app[DESK].acted(who(request).name, "user", f"{name}: {role}")
     return json({"name": name, "role": role, "password": word}, 201)
 
 
 @routes.on("PUT", USER, Role.ADMIN)
 async def change_user(request: web.Request) -> web.StreamResponse:
-    """Another `role` for a user."""
+    """Another `role` for a user, and at most that for his tokens."""
     name, role = request.match_info["user"], text_of(only(await body(request), "role"), "role")
     await asyncio.to_thread(request.app[ACCESS].set_role, name, role)
     await request.app[DESK].acted(who(request).name, "user", f"{name}: {role}")
@@ -77,7 +80,7 @@ async def change_user(request: web.Request) -> web.StreamResponse:
 
 @routes.on("DELETE", USER, Role.ADMIN)
 async def remove_user(request: web.Request) -> web.StreamResponse:
-    """Take a user away, with his sessions."""
+    """Take a user away, with his sessions and tokens."""
     name = request.match_info["user"]
     await asyncio.to_thread(request.app[ACCESS].remove_user, name)
     await request.app[DESK].acted(who(request).name, "remove user", name)
@@ -89,7 +92,7 @@ async def remove_user(request: web.Request) -> web.StreamResponse:
 async def reset(request: web.Request) -> web.StreamResponse:
     """A new password for a user, whose sessions end: `password`, or one that is made and stands in the answer."""
     name, given = request.match_info["user"], text_of(only(await body(request), "password"), "password")
-    word = await asyncio.to_thread(request.app[ACCESS].reset, name, given)
+    word = await costly(request, request.app[ACCESS].reset, name, given)
     await request.app[DESK].acted(who(request).name, "password", name)
     request.app[HUB].recheck()
     return json({"name": name} if given else {"name": name, "password": word})

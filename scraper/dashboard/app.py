@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
 from ..jobs.access import Access, Role
@@ -38,7 +36,7 @@ def build(
     app[DESK], app[ACCESS], app[OPTIONS], app[VIEW] = desk, access, options, View(static)
     app[ROLES] = {}
     app[LOG] = log or Log()
-    app[auth.AT_ONCE] = asyncio.Semaphore(auth.PARALLEL)
+    app[auth.LANES] = auth.Lanes()
     for part in (api, api_runs, api_access, events, health):
         add(app, part.routes)
     events.prepare(app)

@@ -72,8 +72,11 @@ def csrf(request: web.Request) -> str:
 
 
 def cookie(request: web.Request) -> str:
-    """The name of the session's cookie: cookies are not told apart by port, and there may be two servers."""
-    return f"scraper_{request.app[OPTIONS].port}"
+    """The name of the session's cookie: cookies are not told apart by port, and there may be two servers.
+
+    Over https one that no other host of the domain, and nobody who speaks http, can set (RFC 6265bis, 4.1.3.2).
+    """
+    return f"{'__Host-' if scheme(request) == 'https' else ''}scraper_{request.app[OPTIONS].port}"
 
 
 def address(request: web.Request) -> str:

@@ -157,7 +157,8 @@ class Site:
 
 
 def _tell(app: web.Application, news: News) -> None:
+    """On the loop, and within the scheduler: so nothing is looked up, and no argument is told."""
     if news.run is None:
         app[HUB].tell("job", {"job": news.job})
     else:
-        app[HUB].tell("run", secret.hidden_run(news.run))
+        app[HUB].tell("run", secret.sealed(news.run))

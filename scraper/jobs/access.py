@@ -1,4 +1,4 @@
-"""Who may do what: users, their sessions, API tokens, and how often somebody may try a password.
+"""Who may do what: users, their sessions, API tokens. How often a password may be tried is in tries.py.
 
 Nothing that opens a door is kept as it is: passwords by scrypt (RFC 7914), sessions and tokens, which are 256
 random bits, by SHA-256. Times are wall-clock seconds of the clock given. Its tables are in the file of the jobs.
@@ -6,7 +6,6 @@ random bits, by SHA-256. Times are wall-clock seconds of the clock given. Its ta
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import sqlite3
 import time
@@ -17,14 +16,13 @@ from ipaddress import ip_address, ip_network
 import msgspec
 
 from ..errors import UsageError
-from . import password
+from . import password, tries
 from .file import File
+from .tries import TooMany as TooMany
+from .tries import digest
 
 IDLE, ABSOLUTE = 12 * 3600.0, 7 * 86400.0  # a session ends when it is unused, or is as old
 SEEN = 60.0  # when a session or token was last used is written at most so often
-SPAN = 900.0  # failed logins count for so long
-PER_ADDRESS, OVERALL = 5, 100  # failed logins in a SPAN
-KNOWN = 30 * 86400.0  # an address from which a login went well is not stopped by the failures of others
 PREFIX = "scr_"  # so that a token that leaked is known for what it is
 TABLES = (
     """CREATE TABLE IF NOT EXISTS user (name TEXT PRIMARY KEY, role INTEGER NOT NULL, password TEXT NOT NULL,
@@ -33,12 +31,12 @@ TABLES = (
   seen REAL NOT NULL, address TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS token (id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE,
   name TEXT NOT NULL, role INTEGER NOT NULL, "by" TEXT NOT NULL, made REAL NOT NULL, expires REAL NOT NULL,
-  used REAL NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS login (id INTEGER PRIMARY KEY, address TEXT NOT NULL, at REAL NOT NULL,
-  good INTEGER NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS login_address ON login (address, good, at)",
-    "CREATE INDEX IF NOT EXISTS login_at ON login (good, at)",
+  used REAL NOT NULL, owner TEXT NOT NULL DEFAULT '')""",
+    *tries.TABLES,
 )
+# A token of a user may no more than he may now; one without (`owner` "") was made by a command.
+TOKENS = "token t LEFT JOIN user u ON u.name = t.owner"
+ROLE = "min(t.role, CASE t.owner WHEN '' THEN t.role ELSE coalesce(u.role, 0) END)"
 
 
 class Role(IntEnum):
@@ -64,10 +62,14 @@ class Role(IntEnum):
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who was let in. `token`: by an API token of that id, else by a session."""
+    """Somebody who was let in. `token`: by an API token of that id, else by a session.
+
+    `user` is the user he is, or whose token it is; "" for a token that a command has made.
+    """
 
     name: str
     role: Role
+    user: str = ""
     session: str = ""  # what the cookie says; kept in memory only
     token: int = 0
 
@@ -81,7 +83,10 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """An API token as it is shown after it was made; `expires` 0: never, `used` 0: not yet."""
+    """An API token as it is shown after it was made; `expires` 0: never, `used` 0: not yet.
+
+    `role` is what it may now, `owner` the user with whom it ends, "" for none.
+    """
 
     id: int
     name: str
@@ -90,14 +95,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     made: float
     expires: float = 0.0
     used: float = 0.0
-
-
-class TooMany(UsageError):
-    """Too many failed logins; `after` is in how many seconds the next may be tried."""
-
-    def __init__(self, after: float) -> None:
-        super().__init__(f"too many failed logins: try again in {max(1, round(after / 60))} minutes")
-        self.after = after
+    owner: str = ""
 
 
 class Access:
@@ -113,6 +111,9 @@ class Access:
         with store.change() as base:
             for statement in TABLES:
                 base.execute(statement)
+            if "owner" not in {row[1] for row in base.execute("PRAGMA table_info(token)")}:  # of an older version
+                base.execute("ALTER TABLE token ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+                base.execute('UPDATE token SET owner = "by" WHERE "by" IN (SELECT name FROM user)')
 
     # -- users --------------------------------------------------------------------------------------
 
@@ -148,8 +149,8 @@ class Access:
 
         Raises UsageError.
         """
-        if new and len(new) < password.SHORTEST:
-            raise UsageError(f"a password has at least {password.SHORTEST} characters")
+        if new and not password.SHORTEST <= len(new) <= password.LONGEST:
+            raise UsageError(f"a password has {password.SHORTEST} to {password.LONGEST:,} characters")
         new = new or password.made()
         kept = password.hashed(new)
         with self._store.change() as base:
@@ -159,22 +160,25 @@ class Access:
             if not done.rowcount:
                 raise UsageError(f"there is no user {name!r}")
             base.execute("DELETE FROM session WHERE user = ?", (name,))
-            base.execute("DELETE FROM login WHERE good = 0")
+            base.execute("DELETE FROM device WHERE user = ?", (name,))
+            base.execute("DELETE FROM guess")
         return new
 
     def set_role(self, name: str, role: str) -> None:
-        """Raise or lower a user; the last admin stays one. Raises UsageError."""
+        """Raise or lower a user, and with him his tokens; the last admin stays one. Raises UsageError."""
         number = Role.of(role)
         with self._store.change() as base:
             self._keep_one_admin(base, name, number)
             base.execute("UPDATE user SET role = ? WHERE name = ?", (number, name))
 
     def remove_user(self, name: str) -> None:
-        """A user and his sessions; the last admin stays. Raises UsageError."""
+        """A user with his sessions and tokens; the last admin stays. Raises UsageError."""
         with self._store.change() as base:
             self._keep_one_admin(base, name, Role.NOBODY)
             base.execute("DELETE FROM user WHERE name = ?", (name,))
             base.execute("DELETE FROM session WHERE user = ?", (name,))
+            base.execute("DELETE FROM device WHERE user = ?", (name,))
+            base.execute("DELETE FROM token WHERE owner = ?", (name,))
 
     def _keep_one_admin(self, base: sqlite3.Connection, name: str, role: Role) -> None:
         found = base.execute("SELECT role FROM user WHERE name = ?", (name,)).fetchone()
@@ -186,16 +190,15 @@ class Access:
 
     # -- sessions -----------------------------------------------------------------------------------
 
-    def login(self, name: str, word: str, address: str, old: str = "") -> Who | None:
+    def login(self, name: str, word: str, address: str, old: str = "", device: str = "") -> Who | None:
         """A new session for the right password, None for a wrong one; the session `old` ends. Raises TooMany.
 
-        A try counts as failed before its password is looked at, so that many at once gain nothing.
+        `device` is what `remember` gave the browser.
         """
         place, now = network(address), self._now()
         with self._store.change() as base:
-            base.execute("DELETE FROM login WHERE at < ?", (now - KNOWN,))
-            self._check_rate(base, place, now)
-            tried = base.execute("INSERT INTO login (address, at, good) VALUES (?, ?, 0)", (place, now)).lastrowid
+            known = tries.known(base, device, name, now)
+            tried = tries.begin(base, f"device {device}" if known else place, name, now)
         row = self._store.rows("SELECT role, password, changed FROM user WHERE name = ?", name)
         right = password.fits(word, row[0][1] if row else self._none)
         if not row or not right:
@@ -204,25 +207,20 @@ class Access:
         with self._store.change() as base:
             if not base.execute("SELECT 1 FROM user WHERE name = ? AND password = ?", (name, row[0][1])).fetchone():
                 return None  # it was changed while we compared
-            base.execute("UPDATE login SET good = 1 WHERE id = ?", (tried,))
+            tries.succeeded(base, tried)
             base.execute("DELETE FROM session WHERE hash = ?", (digest(old),))
             base.execute("DELETE FROM session WHERE made <= ? OR seen <= ?", (now - ABSOLUTE, now - IDLE))
             base.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?)", (digest(session), name, now, now, place))
-        return Who(name=name, role=Role(row[0][0]), session=session)
+        return Who(name=name, role=Role(row[0][0]), user=name, session=session)
 
-    def _check_rate(self, base: sqlite3.Connection, place: str, now: float) -> None:
-        def nth(most: int, where: str, *values: str) -> float:
-            """When the failure was that makes this one too many, 0 when none."""
-            query = f"SELECT at FROM login WHERE {where} good = 0 AND at > ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-            row = base.execute(query, (*values, now - SPAN, most - 1)).fetchone()
-            return float(row[0]) if row else 0.0
+    def knows(self, device: str, name: str) -> bool:
+        """Whether a user has logged in from a browser before."""
+        return self._store.row(tries.DEVICE, digest(device), name, self._now() - tries.KNOWN) is not None
 
-        blocked = nth(PER_ADDRESS, "address = ? AND", place)
-        known = base.execute("SELECT 1 FROM login WHERE address = ? AND good = 1", (place,)).fetchone()
-        if not blocked and not known:
-            blocked = nth(OVERALL, "")
-        if blocked:
-            raise TooMany(blocked + SPAN - now)
+    def remember(self, name: str) -> str:
+        """Know the browser from which a user has logged in; gives what it is to show at the next login."""
+        with self._store.change() as base:
+            return tries.remember(base, name, self._now())
 
     def session(self, word: str) -> Who | None:
         """Whose session it is; None when it is none, or has ended."""
@@ -241,14 +239,14 @@ class Access:
             return None
         if now >= seen + SEEN:
             self._do("UPDATE session SET seen = ? WHERE hash = ?", now, key)
-        return Who(name=name, role=Role(role), session=word)
+        return Who(name=name, role=Role(role), user=name, session=word)
 
     def lives(self, who: Who) -> bool:
         """Whether somebody who was let in still would be; it does not count as use."""
         now = self._now()
         if who.token:
-            query = "SELECT 1 FROM token WHERE id = ? AND (expires = 0 OR expires > ?)"
-            return bool(self._store.rows(query, who.token, now))
+            query = f"SELECT 1 FROM {TOKENS} WHERE id = ? AND (expires = 0 OR expires > ?) AND {ROLE} >= ?"
+            return bool(self._store.rows(query, who.token, now, who.role))
         query = "SELECT 1 FROM session s JOIN user u ON u.name = s.user WHERE hash = ? AND made > ? AND seen > ?"
         values = digest(who.session), now - ABSOLUTE, now - IDLE, who.role
         return bool(self._store.rows(f"{query} AND role >= ?", *values))
@@ -261,16 +259,16 @@ class Access:
 
     def tokens(self) -> list[Token]:
         """All API tokens, without what they are."""
-        rows = self._store.rows('SELECT id, name, role, "by", made, expires, used FROM token ORDER BY id')
+        query = f'SELECT id, t.name, {ROLE}, "by", made, expires, used, owner FROM {TOKENS} ORDER BY id'
         return [
-            Token(id=id, name=name, role=Role(role).word, by=by, made=made, expires=expires, used=used)
-            for id, name, role, by, made, expires, used in rows
+            Token(id=id, name=name, role=Role(role).word, by=by, made=made, expires=expires, used=used, owner=owner)
+            for id, name, role, by, made, expires, used, owner in self._store.rows(query)
         ]
 
-    def add_token(self, name: str, role: str, by: str, days: float = 0.0) -> tuple[Token, str]:
+    def add_token(self, name: str, role: str, by: str, days: float = 0.0, *, owner: str = "") -> tuple[Token, str]:
         """A new token and what it is, which is shown this once; it ends after `days`, 0: never.
 
-        Raises UsageError.
+        It ends with the user `owner` too, and may no more than he may at each time. Raises UsageError.
         """
         if not (0 < len(name) <= 64 and name.isprintable()):
             raise UsageError("a token's name has 1 to 64 printable characters")
@@ -279,11 +277,15 @@ class Access:
         word, number, now = PREFIX + secrets.token_urlsafe(32), Role.of(role), self._now()
         expires = now + days * 86400 if days else 0.0
         with self._store.change() as base:
+            if owner and not base.execute("SELECT 1 FROM user WHERE name = ?", (owner,)).fetchone():
+                raise UsageError(f"there is no user {owner!r}")  # he was removed just now
             made = base.execute(
-                'INSERT INTO token (hash, name, role, "by", made, expires, used) VALUES (?, ?, ?, ?, ?, ?, 0)',
-                (digest(word), name, number, by, now, expires),
+                'INSERT INTO token (hash, name, role, "by", made, expires, used, owner)'
+                " VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+                (digest(word), name, number, by, now, expires, owner),
             )
-        return Token(id=made.lastrowid or 0, name=name, role=number.word, by=by, made=now, expires=expires), word
+        id = made.lastrowid or 0
+        return Token(id=id, name=name, role=number.word, by=by, made=now, expires=expires, owner=owner), word
 
     def remove_token(self, number: int) -> None:
         """A token opens nothing any more. Raises UsageError."""
@@ -296,22 +298,18 @@ class Access:
         if not word.startswith(PREFIX) or len(word) > 100:
             return None
         now = self._now()
-        rows = self._store.rows("SELECT id, name, role, expires, used FROM token WHERE hash = ?", digest(word))
-        if not rows or 0 < rows[0][3] <= now:
+        query = f"SELECT id, t.name, {ROLE}, expires, used, owner FROM {TOKENS} WHERE hash = ?"
+        rows = self._store.rows(query, digest(word))
+        if not rows or 0 < rows[0][3] <= now or rows[0][2] < Role.VIEWER:
             return None
-        number, name, role, _, used = rows[0]
+        number, name, role, _, used, owner = rows[0]
         if now >= used + SEEN:
             self._do("UPDATE token SET used = ? WHERE id = ?", now, number)
-        return Who(name=f"token {name}", role=Role(role), token=number)
+        return Who(name=f"token {name}", role=Role(role), user=owner, token=number)
 
     def _do(self, query: str, *values: object) -> None:
         with self._store.change() as base:
             base.execute(query, values)
-
-
-def digest(word: str) -> bytes:
-    """What is kept of a session or token. Rows are found by it, so that no comparison tells anything of it."""
-    return hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()
 
 
 def network(address: str) -> str:

@@ -12,7 +12,7 @@ import re
 import signal
 import site
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,19 @@ from ..convert import wants
 from ..discover import find
 from ..errors import ScraperError, UsageError
 from ..outputs.registry import check_writable, expand
-from ..settings import from_environment, from_files, resolve
+from ..settings import WILDCARDS, Settings, from_environment, from_files, resolve
 from ..spider import REQUIRED, Spider, arguments
 from .declared import SAMPLE
 from .job import Job
 from .places import Place, Wrong
+from .secret import has_secret
 
 Environ = Mapping[str, str] | None
 ARGUMENT = re.compile(r"argument '(\w+)'")
+COMMON = frozenset({  # header fields that are no secret whatever they say
+    "accept", "accept-encoding", "accept-language", "cache-control", "dnt", "origin", "pragma", "referer",
+    "user-agent",
+})  # fmt: skip
 PATIENCE = 30.0  # seconds for the import of a spider
 # The same package as ours is to be found, and, by -P, no file of the project that is called like a library.
 PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -49,19 +54,24 @@ class Argument(msgspec.Struct, frozen=True):
 
 
 class Described(msgspec.Struct, frozen=True):
-    """A spider, as a form shows it."""
+    """A spider, as a form shows it. `keeps`: what is secret in a run of it and was not given for that run."""
 
     name: str
     summary: str = ""
     arguments: tuple[Argument, ...] = ()
+    keeps: tuple[str, ...] = ()
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What the process is asked: to describe a spider, or to check a job too."""
+    """What the process is asked: to describe a spider, or to check a job too.
+
+    `given` are the arguments that are for one run, which somebody else may give than who made the job.
+    """
 
     project: str
     spider: str
     job: Job | None = None
+    given: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -82,8 +92,7 @@ def check(job: Job, project: Path) -> type[Spider]:
         key = "args"
         spider = _begun(kind, job)
         key = "settings"
-        own = (f"settings of spider {kind.name!r}", dict(kind.settings))
-        resolve([from_files(project), own, from_environment(), ("settings", job.settings)])
+        _settings(kind, job, project)
         key = "output"
         for output in job.output:
             path = expand(output.path, {**SAMPLE, "spider": spider.name})
@@ -93,18 +102,51 @@ def check(job: Job, project: Path) -> type[Spider]:
     return kind
 
 
+def declares(kind: type[Spider]) -> dict[str, dict[str, bool]]:
+    """By the name of a spider, its arguments and whether each is secret."""
+    return {kind.name: {name: argument.secret for name, (_, argument) in arguments(kind).items()}}
+
+
+def keeps(kind: type[Spider], job: Job, project: Path, given: Sequence[str]) -> tuple[str, ...]:
+    """What a run has that is secret and is not among the arguments given for it: names of arguments and settings.
+
+    A secret may be the spider's own default, and credentials may be in its settings or those of the project: they
+    go where a run begins.
+    """
+    made, found = _begun(kind, job), []
+    for name, (_, argument) in arguments(kind).items():
+        value = msgspec.to_builtins(getattr(made, name), enc_hook=str)
+        if name not in given and value and (argument.secret or has_secret(f"args.{name}", value)):
+            found.append(name)
+    settings = _settings(kind, job, project)
+    wide = [rule for pattern, rule in settings.hosts.items() if not WILDCARDS.isdisjoint(pattern)]
+    if settings.auth or any(rule.auth for rule in wide):
+        found.append("settings.auth")
+    fields = [settings.headers, *(rule.headers or {} for rule in wide)]
+    if {name.lower() for each in fields for name in each} - COMMON:
+        found.append("settings.headers")
+    return tuple(found)
+
+
+def _settings(kind: type[Spider], job: Job, project: Path) -> Settings:
+    own = (f"settings of spider {kind.name!r}", dict(kind.settings))
+    return resolve([from_files(project), own, from_environment(), ("settings", job.settings)])
+
+
 def _key(key: str, said: str) -> Place:
     """The key that is wrong: of arguments the one that the text names."""
     named = ARGUMENT.search(said) if key == "args" else None
     return (key, named[1]) if named else (key,)
 
 
-async def checked(job: Job, project: Path, *, patience: float = PATIENCE, environ: Environ = None) -> Described:
+async def checked(
+    job: Job, project: Path, *, given: Sequence[str] = (), patience: float = PATIENCE, environ: Environ = None
+) -> Described:
     """`check` in a process of its own. Raises UsageError, also when it takes longer than `patience` seconds.
 
-    `environ` is the environment of that process, ours by default.
+    `given` are the arguments that are for one run, `environ` is the environment of that process, ours by default.
     """
-    return await _asked(Question(str(project), job.spider, job), patience, environ)
+    return await _asked(Question(str(project), job.spider, job, tuple(given)), patience, environ)
 
 
 async def described(
@@ -166,8 +208,10 @@ def main() -> None:
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
     project = Path(question.project)
     try:
-        kind = check(question.job, project) if question.job else find(question.spider, project)
-        answer = Answer(described=_described(kind))
+        job = question.job
+        kind = check(job, project) if job else find(question.spider, project)
+        kept = keeps(kind, job, project, question.given) if job and question.given else ()
+        answer = Answer(described=_described(kind, kept))
     except ScraperError as error:
         answer = Answer(wrong=str(error))
     with os.fdopen(mine, "wb") as out:
@@ -176,12 +220,14 @@ def main() -> None:
     os._exit(0)  # whatever threads the spider has begun
 
 
-def _described(kind: type[Spider]) -> Described:
+def _described(kind: type[Spider], kept: tuple[str, ...]) -> Described:
     summary = (kind.__doc__ or "").strip().partition("\n")[0]
     made = []
     for name, (type_, argument) in arguments(kind).items():
         required = argument.default is REQUIRED
         default = None if required or argument.secret else msgspec.to_builtins(argument.default, enc_hook=str)
+        if has_secret(f"args.{name}", default):
+            default = None
         choices = tuple(map(str, argument.choices))
         made.append(Argument(name, wants(type_), required, default, argument.help, choices, argument.secret))
-    return Described(kind.name, summary, tuple(made))
+    return Described(kind.name, summary, tuple(made), kept)

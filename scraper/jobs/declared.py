@@ -92,6 +92,11 @@ def job_from(name: str, data: Mapping[str, Any], where: str) -> Job:
         raise UsageError(f"{where}: {error}") from error
 
 
+def args_from(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of one run of the job `name`, as those of a job may be. Raises UsageError."""
+    return _data(data, ("jobs", name, "args"))
+
+
 def server_from(data: Mapping[str, Any], where: str) -> Server:
     """What holds for all jobs, from the tables server, groups, channels and mail. Raises UsageError."""
     try:
@@ -205,7 +210,8 @@ def _elsewhere(name: str, place: Place) -> str:
 
 def _table(data: object, place: Place) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
-        raise Wrong(place, f"must be a table, not {data!r}")
+        shown = "" if place[0] == "channels" else f", not {data!r}"  # it may be a webhook's address
+        raise Wrong(place, f"must be a table{shown}")
     return data
 
 

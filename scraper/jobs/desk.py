@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +16,10 @@ from ..convert import near
 from ..discover import listed
 from ..errors import UsageError
 from . import secret
+from .access import Role
 from .checking import Described, checked, described
 from .deciding import run_now
-from .declared import job_from, read
+from .declared import args_from, job_from, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
 from .job import Job, Server
@@ -26,6 +27,7 @@ from .outlook import Outlook
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
 from .scheduler import Scheduler
+from .secret import Veil
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Conflict as Conflict
@@ -36,9 +38,14 @@ MOST = 500  # rows of a page
 FILE = "jobs.toml"
 CHECKS = 2  # spiders imported at once
 RECENT = 30  # runs of a sparkline
+OTHERWISE = "with other arguments an operator gives that too, or lets an admin start it"
 # by the index of jobs, which is in the order of ids
 DOTS = """SELECT id, state, pages, items, failed, ended - began FROM run
 WHERE job = ? AND began > 0 AND ended > 0 ORDER BY id DESC LIMIT ?"""
+
+
+class NotAllowed(UsageError):
+    """Somebody may do this in general, and not with what he asks for."""
 
 
 class Desk(RunFiles):
@@ -57,8 +64,7 @@ class Desk(RunFiles):
         clock: Clock | None = None,
         scheduler: Scheduler | None = None,
     ) -> None:
-        super().__init__(store, root)
-        self.project = project
+        super().__init__(store, root, project)
         self.clock = clock or Clock()
         self.scheduler = scheduler  # of the server that this is in, if it is
         self._outlook = Outlook()
@@ -83,8 +89,10 @@ class Desk(RunFiles):
         "***" stands for the value before. With `version` only while the job is of that version, 0: new.
         Raises Conflict when it is not, UsageError naming the key.
         """
-        job = await self._checked(data)
-        return await self._off(self.store.put, job, now=self.clock.wall(), who=who, version=version)
+        job, about = await self._checked(data)
+        return await self._off(
+            self.store.put, job, now=self.clock.wall(), who=who, version=version, declares=_declares(about)
+        )
 
     async def remove(self, name: str, who: str) -> None:
         """Take a job away; its history stays, what waits is cancelled. Raises NotThere."""
@@ -113,23 +121,27 @@ class Desk(RunFiles):
         """A spider with its arguments, for a form. Its file is imported, in a process of its own."""
         await self._registered(spider, "spider")
         async with self._few:
-            return await described(spider, self.project, environ=await self._off(self._environ))
+            about = await described(spider, self.project, environ=await self._off(self._environ))
+        await self._off(self.store.learn, _declares(about))
+        return about
 
     # -- jobs.toml ----------------------------------------------------------------------------------
 
     async def pending(self) -> list[Change]:
         """What applying the project's jobs.toml would change. Raises UsageError naming the place."""
-        return await self._off(lambda: self.store.pending(self._declared()))
+        return await self._off(lambda: self.store.pending(self._declared(), self._sources.declares()))
 
     async def apply(self, who: str) -> list[Change]:
         """Make the jobs what the project's jobs.toml says; all of it or, when it raises, nothing."""
         declared = await self._off(self._declared)
         changed = [each.job for each in await self._off(self.store.pending, declared) if each.what != "remove"]
         checks = (self._check(declared.jobs[name]) for name in changed if name)
+        declares: dict[str, Mapping[str, bool]] = {}
         for found in await asyncio.gather(*checks, return_exceptions=True):
-            if found is not None:
+            if isinstance(found, BaseException):
                 raise found
-        return await self._off(self.store.apply, declared, self.clock.wall(), who)
+            declares |= _declares(found)
+        return await self._off(self.store.apply, declared, self.clock.wall(), who, declares)
 
     async def server(self) -> Server:
         """What holds for all jobs; what may be secret is "***"."""
@@ -145,21 +157,29 @@ class Desk(RunFiles):
 
     async def series(self, job: str, most: int = 200) -> list[JobRun]:
         """The last runs of a job that crawled and are over, oldest first: for plots."""
-        found = await self._off(self.store.series, job, _limited(most))
-        return [secret.hidden_run(run) for run in found]
+        return await self._off(lambda: [*map(self.veil().run, self.store.series(job, _limited(most)))])
 
-    async def start(self, name: str, who: str, args: Mapping[str, Any] | None = None) -> JobRun:
+    async def start(
+        self, name: str, who: str, args: Mapping[str, Any] | None = None, *, role: Role = Role.OPERATOR
+    ) -> JobRun:
         """Run a job now, with `args` over its own. Raises NotThere, and UsageError when its overlap forbids it
         or its spider does not take them.
+
+        Who is less than an admin may not have what the job keeps secret sent elsewhere, as by `url=`: with other
+        arguments it runs for him only when he gives those that are secret himself. Raises NotAllowed.
         """
         job = (await self._off(self._of, name)).job
-        if args:
-            asked = replace(job, args={**job.args, **args})
-            await self._check(asked)
+        given = args_from(job.name, args or {})
+        if given:
+            about = await self._check(replace(job, args={**job.args, **given}), [*given])
+            await self._off(self.store.learn, _declares(about))
+            if role < Role.ADMIN and about.keeps:
+                raise NotAllowed(f"job {name!r} keeps {', '.join(about.keeps)} secret: {OTHERWISE}")
         if self.scheduler is not None:
-            return secret.hidden_run(await self.scheduler.start(job.name, who, args))
-        run = await self._off(run_now, self.store, job.name, self.clock.wall(), who, args or {})
-        return secret.hidden_run(run)
+            run = await self.scheduler.start(job.name, who, given)
+        else:
+            run = await self._off(run_now, self.store, job.name, self.clock.wall(), who, given)
+        return await self._off(lambda: self.veil().run(run))
 
     async def cancel(self, number: int, who: str) -> JobRun:
         """End a run in good order; gives how it stands. Raises NotThere, UsageError when it is over."""
@@ -205,6 +225,7 @@ class Desk(RunFiles):
             raise NotThere(str(error)) from error
 
     def _jobs(self) -> list[JobLine]:
+        veil = self.veil()
         waiting: dict[str, list[JobRun]] = {}
         for run in self.store.open_runs():
             waiting.setdefault(run.job, []).append(run)
@@ -212,11 +233,11 @@ class Desk(RunFiles):
         for alert in self.store.open_alerts():
             alarms[alert.job] = alarms.get(alert.job, 0) + 1
         return [
-            self._line(kept, waiting.get(kept.job.name, []), alarms.get(kept.job.name, 0))
+            self._line(kept, waiting.get(kept.job.name, []), alarms.get(kept.job.name, 0), veil)
             for kept in self.store.jobs()
         ]
 
-    def _line(self, kept: Kept, waiting: list[JobRun], alarms: int) -> JobLine:
+    def _line(self, kept: Kept, waiting: list[JobRun], alarms: int, veil: Veil) -> JobLine:
         job, seen = kept.job, self._outlook.seen(kept, self.clock.wall())
         last = self.store.last(job.name, (), 1)
         return JobLine(
@@ -231,26 +252,26 @@ class Desk(RunFiles):
             priority=job.priority,
             version=kept.version,
             next=seen.upcoming[0] if seen.upcoming else None,
-            last=secret.hidden_run(last[0]) if last else None,
-            open=[secret.hidden_run(run) for run in waiting],
+            last=veil.run(last[0]) if last else None,
+            open=[*map(veil.run, waiting)],
             recent=[Dot(*row) for row in self.store.rows(DOTS, job.name, RECENT)][::-1],
             alerts=alarms,
             trouble=seen.trouble,
         )
 
     def _job(self, name: str) -> JobPage:
-        kept = self._of(name)
+        kept, veil = self._of(name), self.veil()
         alarms = self.store.open_alerts(name)
         return JobPage(
-            line=self._line(kept, self.store.open_runs(name), len(alarms)),
-            job=secret.hidden(kept.job),
+            line=self._line(kept, self.store.open_runs(name), len(alarms), veil),
+            job=veil.job(kept.job),
             changed=kept.changed,
             upcoming=[*self._outlook.seen(kept, self.clock.wall()).upcoming],
             counts={state.value: number for state, number in self.store.counts(name).items()},
             alerts=alarms,
         )
 
-    async def _checked(self, data: Mapping[str, Any]) -> Job:
+    async def _checked(self, data: Mapping[str, Any]) -> tuple[Job, Described]:
         name = str(data.get("name", ""))
         try:
             before = msgspec.to_builtins((await self._off(self._of, name)).job)
@@ -264,13 +285,15 @@ class Desk(RunFiles):
         for output in job.output:
             if output.path not in old:
                 await self._off(self._inside, output.path, where, names)
-        await self._check(job)
-        return job
+        return job, await self._check(job)
 
-    async def _check(self, job: Job) -> None:
-        """See that its spider takes it; as many as are asked for wait for each other. Raises UsageError."""
+    async def _check(self, job: Job, given: Sequence[str] = ()) -> Described:
+        """See that its spider takes it, the arguments `given` by who asks for a run; gives the spider.
+
+        As many as are asked for wait for each other. Raises UsageError.
+        """
         async with self._few:
-            await checked(job, self.project, environ=await self._off(self._environ))
+            return await checked(job, self.project, given=given, environ=await self._off(self._environ))
 
     async def _registered(self, spider: str, where: str) -> list[str]:
         """A spider is one of the project's by its name; no word of a form is the path of a file to be run.
@@ -320,14 +343,14 @@ class Desk(RunFiles):
             wanted.append(State(state))
         most = _limited(limit)
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
-        shown = [secret.hidden_run(run) for run in found[:most]]
+        shown = [*map(self.veil().run, found[:most])]
         return RunsPage(runs=shown, next=found[most - 1].id if len(found) > most else None)
 
     def _stop(self, number: int, how: Any, who: str) -> JobRun:
         run = self.planned(number)
         if run.state not in OPEN or not self.store.ask_stop(number, how, who, self.clock.wall()):
             raise UsageError(f"run {number} of job {run.job!r} is over ({run.state.value})")
-        return secret.hidden_run(self.store.run(number))
+        return self.veil().run(self.store.run(number))
 
     def _health(self) -> Health:
         trouble = []
@@ -344,6 +367,10 @@ class Desk(RunFiles):
             running=sum(running),
             queued=len(running) - sum(running),
         )
+
+
+def _declares(about: Described) -> dict[str, dict[str, bool]]:
+    return {about.name: {each.name: each.secret for each in about.arguments}}
 
 
 def _limited(most: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 
 from .job import Channel, Job, Mail, Server
-from .secret import HIDDEN, OWN, has_secret
+from .secret import HIDDEN, OWN, Veil, has_secret
 from .toml import short_outputs, value_text
 
 LONGEST = 60  # characters of a value that are shown
@@ -42,18 +42,20 @@ class Change(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def difference(old: Declared, new: Declared) -> list[Change]:
+def difference(old: Declared, new: Declared, veil: Veil | None = None) -> list[Change]:
     """What to change to get from one to the other: the server first, then the jobs by name."""
     found = []
+    declared = veil.declared if veil is not None else {}
     if keys := _keys(old.server, new.server):
         found.append(Change("change", "", keys))
     for name in sorted(old.jobs.keys() | new.jobs.keys()):
         before, after = old.jobs.get(name), new.jobs.get(name)
         if before is None:
-            found.append(Change("add", name, _keys(Job(name=name, spider=""), after)))
+            made = _keys(Job(name=name, spider=""), after, declared.get(after.spider, ()) if after else ())
+            found.append(Change("add", name, made))
         elif after is None:
             found.append(Change("remove", name))
-        elif keys := _keys(before, after):
+        elif keys := _keys(before, after, {*declared.get(before.spider, ()), *declared.get(after.spider, ())}):
             found.append(Change("change", name, keys))
     return found
 
@@ -70,14 +72,14 @@ def text(changes: list[Change]) -> str:
     return "\n".join(lines) or "nothing has changed"
 
 
-def _keys(old: Job | Server, new: Job | Server | None) -> tuple[Differs, ...]:
+def _keys(old: Job | Server, new: Job | Server | None, declared: Collection[str] = ()) -> tuple[Differs, ...]:
     before, after = dict(_leaves(msgspec.to_builtins(old))), dict(_leaves(msgspec.to_builtins(new)))
     names = [*after, *(name for name in before if name not in after)]
     found = []
     for name in names:
         had, has = before.get(name), after.get(name)
         if name != "name" and had != has and not (None in (had, has) and _usual(name, had, has)):
-            was, now = _shown(name, had), _shown(name, has)
+            was, now = _shown(name, had, declared), _shown(name, has, declared)
             found.append(Differs(name, was, now if now != was else CHANGED))
     return tuple(found)
 
@@ -97,10 +99,10 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(name: str, value: Any, declared: Collection[str]) -> str:
     if value in (None, "", [], ()):
         return NONE
-    if has_secret(name, value):
+    if has_secret(name, value, declared):
         return HIDDEN
     if name == "output":
         value = short_outputs(value)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ..errors import UsageError
+from .secret import is_secret
 
 Place = tuple[str, ...]  # ("jobs", "shop", "alerts", "failed")
 NAMED = frozenset({"jobs", "channels"})  # tables of named tables
@@ -16,12 +17,14 @@ _PART = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*(
 class Wrong(UsageError):
     """Something in a declaration is wrong: "[jobs.shop] overlp: unknown key".
 
-    `inside` is where in the value: `[2]`.
+    `inside` is where in the value: `[2]`. A value that may be secret is left out: this is shown on pages.
     """
 
     def __init__(self, place: Place, text: str, inside: str = "") -> None:
         depth = 2 if place[0] in NAMED else 1
         table, key = dotted(place[:depth]), dotted(place[depth:]) + inside
+        if is_secret(".".join(place[depth:])):
+            text = text.partition(", not ")[0]
         super().__init__(f"[{table}] {key}: {text}" if key else f"[{table}]: {text}")
         self.place = place
 

@@ -22,9 +22,11 @@ from ..outputs.follow import Follower
 from ..outputs.journal import Journal
 from ..outputs.registry import open_output
 from ..story import told_in
-from . import files, secret
+from . import files
 from .files import NotThere, folder_of
 from .record import JobRun
+from .sealed import Sources
+from .secret import Veil
 from .shown import Ledgered, LinesPage, RequestsPage, RunPage
 from .store import Jobs
 from .zones import zone_named
@@ -44,11 +46,16 @@ PLACES = {
 
 
 class RunFiles:
-    """The verbs about the folders of runs below `root`. They raise NotThere, UsageError, StoreError."""
+    """The verbs about the folders of runs below `root`, of the spiders of `project`.
 
-    def __init__(self, store: Jobs, root: Path) -> None:
+    They raise NotThere, UsageError, StoreError.
+    """
+
+    def __init__(self, store: Jobs, root: Path, project: Path) -> None:
         self.store = store
         self.root = root
+        self.project = project
+        self._sources = Sources(project)
         self._slow = asyncio.Semaphore(SLOW)
         self._exports = asyncio.Semaphore(EXPORTS)
 
@@ -129,8 +136,12 @@ class RunFiles:
 
     # -- off the loop -------------------------------------------------------------------------------
 
+    def veil(self) -> Veil:
+        """Hides what is secret by what is known of it now."""
+        return Veil(self.store.sealed(self._sources.declares()))
+
     def planned(self, number: int) -> JobRun:
-        """A planned run by its number. Raises NotThere."""
+        """A planned run by its number, with all its arguments. Raises NotThere."""
         try:
             return self.store.run(number)
         except UsageError as error:
@@ -142,7 +153,7 @@ class RunFiles:
 
     def _run(self, number: int) -> RunPage:
         run = self.planned(number)
-        has, info, stats, compared, shown = [], {}, {}, {}, ""
+        has, info, stats, compared, shown, veil = [], {}, {}, {}, "", self.veil()
         if self.store.log(number).is_file():
             has.append("output")
         try:
@@ -156,9 +167,9 @@ class RunFiles:
                 files.whole(folder.path / name) for name in (files.INFO, files.STATS, files.COMPARED)
             )
         return RunPage(
-            run=secret.hidden_run(run),
+            run=veil.run(run),
             attempts=self.store.attempts(number),
-            info=info,
+            info=veil.record(run.spider, info),
             stats=stats,
             compared=compared,
             has=has,

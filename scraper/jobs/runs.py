@@ -147,9 +147,8 @@ def _check_change(before: JobRun, run: JobRun) -> None:
     what = f"run {run.id} of job {before.job!r}"
     for name in _FIXED:
         if getattr(run, name) != getattr(before, name):
-            raise StoreError(
-                f"{what}: `{name}` is {getattr(before, name)!r} and stays so, not {getattr(run, name)!r}"
-            )
+            said = "" if name == "args" else f" is {getattr(before, name)!r}, not {getattr(run, name)!r}, and"
+            raise StoreError(f"{what}: `{name}`{said} stays so")  # arguments may be secret
     if before.open:
         return
     late = {name: getattr(run, name) for name in (*_LATE, "stop", "stopped_by")}

@@ -24,6 +24,8 @@ from .notices import Notices
 from .record import Act, JobRun, Kept, State
 from .runs import insert, note
 from .schedule import Schedule
+from .sealed import Declares, Sealed, keep
+from .secret import Veil
 from .whole import fits
 
 FILE, HAND = "file", "hand"
@@ -35,7 +37,7 @@ class Conflict(UsageError):
     """A job is not, or not any more, what somebody has before his eyes who adds or changes it."""
 
 
-class Jobs(History, Notices):
+class Jobs(History, Notices, Sealed):
     """The store in the folder `home`. Raises StoreError, where it cannot be opened too."""
 
     def jobs(self) -> list[Kept]:
@@ -51,9 +53,13 @@ class Jobs(History, Notices):
             raise UsageError(f"no job {name!r}{near(name, names) or there}")
         return _kept(found)
 
-    def put(self, job: Job, *, source: str = HAND, now: float, who: str, version: int | None = None) -> Kept:
+    def put(
+        self, job: Job, *, source: str = HAND, now: float, who: str, version: int | None = None,
+        declares: Declares | None = None,
+    ) -> Kept:  # fmt: skip
         """Add a job, or replace the one of its name; its times before `now` are not made up for.
 
+        `declares` is what its spider says of its arguments, where that was imported.
         With `version` only while the job still is of that version (0: not there). Raises Conflict when it is
         not, and UsageError when the job does not go with the others (see whole.py).
         """
@@ -63,6 +69,7 @@ class Jobs(History, Notices):
                 raise _conflict(job.name, before, version)
             self._check_together(replacing={job.name: job})
             kept = _put(base, before, job, source, now)
+            keep(base, declares or {})
             old = Declared(jobs={job.name: before.job} if before else {})
             for change in difference(old, Declared(jobs={job.name: job})):
                 _note_change(base, change, now, who)
@@ -111,19 +118,22 @@ class Jobs(History, Notices):
         """What was applied last: what holds for all jobs, and the jobs from the file."""
         return Declared(self.server(), {each.job.name: each.job for each in self.jobs() if each.source == FILE})
 
-    def pending(self, declared: Declared) -> list[Change]:
-        """What `apply` would change now."""
-        changes = difference(self.declared(), declared)
+    def pending(self, declared: Declared, declares: Declares | None = None) -> list[Change]:
+        """What `apply` would change now; `declares` is what is known of spiders besides what is on record."""
+        veil = Veil(self.sealed(declares))
+        changes = difference(self.declared(), declared, veil)
         by_hand = {each.job.name: each.job for each in self.jobs() if each.source != FILE}
-        return [_taken_over(each, by_hand, declared) for each in changes]
+        return [_taken_over(each, by_hand, declared, veil) for each in changes]
 
-    def apply(self, declared: Declared, now: float, who: str) -> list[Change]:
+    def apply(self, declared: Declared, now: float, who: str, declares: Declares | None = None) -> list[Change]:
         """Make the jobs from the file what is declared, all of it or, when it raises, nothing; gives the changes.
 
-        Jobs from the file that are not declared any more are removed; those made by hand stay. Raises UsageError
-        when these do not go with what is declared.
+        Jobs from the file that are not declared any more are removed; those made by hand stay. `declares` is what
+        the spiders say of their arguments, where they were imported. Raises UsageError when these do not go with
+        what is declared.
         """
         with self.change() as base:
+            keep(base, declares or {})
             changes = self.pending(declared)
             for change in changes:
                 if not change.job:
@@ -269,11 +279,11 @@ def _note_change(base: sqlite3.Connection, change: Change, now: float, who: str)
     note(base, Act(at=now, who=who, what=what, job=change.job, detail=detail))
 
 
-def _taken_over(change: Change, by_hand: dict[str, Job], declared: Declared) -> Change:
+def _taken_over(change: Change, by_hand: dict[str, Job], declared: Declared, veil: Veil) -> Change:
     """A declared job whose name one made by hand has."""
     before = by_hand.get(change.job)
     if before is None or change.what != "add":
         return change
     name = change.job
-    changed = difference(Declared(jobs={name: before}), Declared(jobs={name: declared.jobs[name]}))
+    changed = difference(Declared(jobs={name: before}), Declared(jobs={name: declared.jobs[name]}), veil)
     return Change("change", name, changed[0].keys if changed else (), "it was made by hand")

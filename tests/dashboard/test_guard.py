@@ -7,16 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from multidict import CIMultiDict
 
 from scraper.dashboard.app import build
-from scraper.dashboard.auth import inside
-from scraper.dashboard.guard import Options, address, host
+from scraper.dashboard.auth import EACH, LANES, inside
+from scraper.dashboard.guard import OPTIONS, Options, address, host
 from scraper.dashboard.routes import ROLES, UNSAFE, check
-from scraper.jobs.access import ABSOLUTE, IDLE, PER_ADDRESS, Access, Role
+from scraper.jobs.access import ABSOLUTE, IDLE, Access, Role
 from scraper.jobs.desk import Desk
+from scraper.jobs.tries import FREE
 from tests.dashboard.conftest import Browser, Client, Stopped
 
 GIVEN = {"job": "shop", "run": "1", "token": "1", "user": "eve", "name": "x.css", "kind": "csv", "spider": "shop"}
@@ -147,7 +148,9 @@ async def test_what_a_proxy_says_counts_only_when_there_is_one(desk: Desk, acces
     async with TestClient(TestServer(build(desk, access, options))) as client:
         answer = await client.post("/login", data=form, headers=fields, allow_redirects=False)
         assert answer.status == 303
-        assert "Secure" in answer.headers["Set-Cookie"]
+        for cookie in answer.headers.getall("Set-Cookie"):
+            assert "Secure" in cookie
+        assert answer.headers["Set-Cookie"].startswith("__Host-scraper_0=")
         assert "Strict-Transport-Security" in answer.headers
     assert (await desk.acts())[0].detail == "192.0.2.9"
 
@@ -196,11 +199,65 @@ async def test_a_page_without_a_session_is_the_one_to_log_in_and_leads_back(clie
 
 async def test_too_many_logins_are_told_when_to_come_again(client: Client, access: Access) -> None:
     browser, word = Browser(client), access.first()
-    for _ in range(PER_ADDRESS):
+    for _ in range(FREE):
         assert (await browser.login("admin", "wrong")).status == 401
     answer = await browser.login("admin", word)
     assert answer.status == 429
-    assert int(answer.headers["Retry-After"]) > 60
+    assert int(answer.headers["Retry-After"]) == 1
+
+
+async def test_a_browser_that_has_logged_in_before_is_not_held_up_by_others(client: Client, access: Access) -> None:
+    browser, word = Browser(client), access.first()
+    answer = await browser.login("admin", word)
+    device = answer.cookies[f"scraper_device_{client.app[OPTIONS].port}"]
+    assert (device["path"], device["httponly"], device["samesite"]) == ("/login", True, "Lax")
+    for _ in range(FREE):  # by somebody behind the same proxy
+        assert access.login("admin", "wrong", "127.0.0.1") is None
+    assert (await browser.login("admin", word)).status == 303
+    client.session.cookie_jar.clear()
+    assert (await browser.login("admin", word)).status == 429
+
+
+async def test_strangers_that_come_in_numbers_hold_up_nobody_who_is_known(client: Client, access: Access) -> None:
+    browser, word, app = Browser(client), access.first(), client.app
+    assert app is not None
+    await browser.login("admin", word)
+    form, fields = {"name": "admin", "password": "wrong"}, {"Origin": browser.origin}
+    async with app[LANES].strangers:  # one of them has his turn
+        async with ClientSession() as stranger:
+            url = client.make_url("/login")
+            asking = [asyncio.create_task(stranger.post(url, data=form, headers=fields)) for _ in range(EACH + 1)]
+            done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+            assert [(each.result().status, each.result().headers["Retry-After"]) for each in done] == [(503, "5")]
+            assert (await browser.login("admin", word)).status == 303
+            for each in waiting:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        server = client.server.runner.server
+        while server is not None and len(server.connections) > 1:
+            await client.get("/healthz")
+    assert (await browser.login("admin", "wrong")).status == 401
+    client.session.cookie_jar.clear()
+    for _ in range(FREE - 1):  # who has left was not counted
+        assert access.login("admin", "wrong", "127.0.0.1") is None
+    assert (await browser.login("admin", word)).status == 303
+
+
+async def test_a_token_made_by_a_session_or_a_token_ends_with_the_user(admin: Browser, access: Access) -> None:
+    client = admin.client
+    first = access.add_user("eve", "admin")
+    eve = Browser(client)
+    await eve.login("eve", first)
+    word = (await (await eve.post("/api/v1/tokens", json={"name": "one", "role": "admin"})).json())["token"]
+    fields = {"Authorization": f"Bearer {word}"}
+    answer = await client.post("/api/v1/tokens", json={"name": "two"}, headers=fields)
+    second = (await answer.json())["token"]
+    assert [(each.by, each.owner) for each in access.tokens()] == [("eve", "eve"), ("token one", "eve")]
+    access.remove_user("eve")
+    client.session.cookie_jar.clear()
+    for each in (word, second):
+        answer = await client.get("/api/v1/me", headers={"Authorization": f"Bearer {each}"})
+        assert answer.status == 401
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from scraper.errors import UsageError
-from scraper.jobs import password
-from scraper.jobs.access import ABSOLUTE, IDLE, KNOWN, OVERALL, PER_ADDRESS, SPAN, Access, Role, TooMany, network
+from scraper.jobs import password, tries
+from scraper.jobs.access import ABSOLUTE, IDLE, Access, Role, TooMany, network
 from scraper.jobs.store import Jobs
+from scraper.jobs.tries import DEVICES, FORGET, FREE, KNOWN, LONGEST, wait
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
@@ -121,32 +122,95 @@ def test_logging_out_and_a_new_password_end_sessions(access: Access) -> None:
     assert access.login("admin", new, HERE) is not None
 
 
-def test_too_many_failures_from_one_address_stop_it_for_a_while_and_over_a_restart(
+def failed(access: Access, times: int, now: Now, *, name: str = "admin", place: str = HERE) -> None:
+    """So many wrong passwords, each as soon as it may be tried."""
+    for _ in range(times):
+        try:
+            assert access.login(name, "wrong", place) is None
+        except TooMany as many:
+            now.at += many.after
+            assert access.login(name, "wrong", place) is None
+
+
+def waited(access: Access, word: str, *, name: str = "admin", place: str = HERE, device: str = "") -> float:
+    """Seconds that one would have to wait now; 0: he is let in."""
+    try:
+        assert access.login(name, word, place, device=device) is not None
+    except TooMany as many:
+        return many.after
+    return 0.0
+
+
+def test_each_failure_makes_the_wait_longer_up_to_a_quarter_of_an_hour_and_over_a_restart(
     access: Access, store: Jobs, now: Now
 ) -> None:
     word = access.first()
-    for _ in range(PER_ADDRESS):
-        assert access.login("admin", "wrong", HERE) is None
-        now.at += 1
+    assert [wait(failures) for failures in (0, FREE - 1, FREE, FREE + 1, FREE + 4)] == [0, 0, 1, 2, 16]
+    assert wait(10_000) == LONGEST
+    failed(access, FREE + 4, now)
     for door in (access, Access(store, now)):
-        with pytest.raises(TooMany) as error:
-            door.login("admin", word, HERE)
-        assert 0 < error.value.after <= SPAN
-    assert access.login("admin", word, THERE) is not None
-    now.at += SPAN
-    assert access.login("admin", word, HERE) is not None
+        assert waited(door, word) == 16
+    assert str(TooMany(8.0)).endswith("try again in 8 seconds")
+    assert str(TooMany(LONGEST)).endswith("try again in 15 minutes")
+    now.at -= 86400  # a clock that is set back
+    assert waited(access, word) == 16
+    now.at += 86400 + 16
+    assert waited(access, word) == 0
+    failed(access, 1, now)
+    assert waited(access, word) == 0  # it began anew
 
 
-def test_failures_from_everywhere_stop_only_those_who_never_logged_in(access: Access, now: Now) -> None:
+def test_failures_stop_one_name_from_one_address(access: Access, now: Now) -> None:
+    word, other = access.first(), access.add_user("eve", "viewer")
+    failed(access, 30, now)
+    failed(access, 30, now, name="nobody")
+    failed(access, 1, now)
+    assert waited(access, word) > 60
+    assert waited(access, other, name="eve") == 0
+    assert waited(access, word, place=THERE) == 0
+
+
+def test_a_browser_that_has_logged_in_is_held_up_by_nobody_else(access: Access, now: Now) -> None:
     word = access.first()
-    assert access.login("admin", word, HERE) is not None
-    for number in range(OVERALL):
-        assert access.login("admin", "wrong", f"198.51.100.{number}") is None
-    with pytest.raises(TooMany):
-        access.login("admin", word, THERE)
-    assert access.login("admin", word, HERE) is not None
+    access.add_user("eve", "viewer")
+    device = access.remember("admin")
+    failed(access, 30, now)
+    failed(access, 1, now)
+    assert waited(access, word, device=device) == 0
+    assert waited(access, word, device="x" * 43) > 60
+    assert waited(access, word, device=access.remember("eve")) > 60
+    for _ in range(FREE):
+        assert access.login("admin", "wrong", THERE, device=device) is None
+    assert waited(access, word, device=device) == 1  # it has a count of its own
+    assert waited(access, access.reset("admin"), device=device) == 0
+    assert not access.knows(device, "admin")
+    device = access.remember("admin")
     now.at += KNOWN
-    assert access.login("admin", word, THERE) is not None
+    assert not access.knows(device, "admin")
+
+
+def test_only_the_newest_browsers_of_a_user_are_known(access: Access, now: Now) -> None:
+    access.first()
+    found = []
+    for _ in range(DEVICES + 1):
+        now.at += 1
+        found.append(access.remember("admin"))
+    assert [access.knows(each, "admin") for each in found] == [False] + [True] * DEVICES
+
+
+def test_made_up_names_are_bounded_and_forget_no_count_of_many_failures(
+    access: Access, store: Jobs, now: Now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tries, "MOST", 20)
+    word = access.first()
+    failed(access, FREE + 10, now)
+    for number in range(40):
+        failed(access, 1, now, name=f"nobody{number}")
+    assert store.rows("SELECT count(*) FROM guess") == [(20,)]
+    assert waited(access, word) > 60
+    now.at += FORGET + 1
+    failed(access, 1, now, name="nobody")
+    assert store.rows("SELECT count(*) FROM guess") == [(1,)]
 
 
 def test_many_tries_at_once_gain_nothing(access: Access) -> None:
@@ -160,7 +224,7 @@ def test_many_tries_at_once_gain_nothing(access: Access) -> None:
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(tried, range(40))) == PER_ADDRESS
+        assert sum(pool.map(tried, range(40))) == FREE
 
 
 @pytest.mark.parametrize(
@@ -194,6 +258,7 @@ def test_users_are_added_raised_and_removed_and_one_admin_stays(access: Access) 
         lambda: access.add_user("mallory", "root"),
         lambda: access.reset("nobody"),
         lambda: access.reset("admin", "short"),
+        lambda: access.reset("admin", "x" * 1025),
     ):
         with pytest.raises(UsageError):
             wrong()
@@ -229,3 +294,39 @@ def test_a_token_opens_until_it_ends_or_is_removed(access: Access, now: Now) -> 
         access.remove_token(other.id)
     with pytest.raises(UsageError):
         access.add_token("x", "root", "admin")
+
+
+def test_a_token_ends_with_its_user_and_may_no_more_than_he(access: Access) -> None:
+    access.first()
+    access.add_user("eve", "admin")
+    made, word = access.add_token("ci", "operator", "eve", owner="eve")
+    _, loose = access.add_token("cron", "operator", "eve")  # by a command of a user of the machine who is called so
+    who = access.token(word)
+    assert who is not None
+    assert (who.user, who.role, made.owner) == ("eve", Role.OPERATOR, "eve")
+    access.set_role("eve", "viewer")
+    assert not access.lives(who)
+    lowered = access.token(word)
+    assert lowered is not None
+    assert lowered.role is Role.VIEWER
+    assert [token.role for token in access.tokens()] == ["viewer", "operator"]
+    assert access.lives(lowered)
+    access.remove_user("eve")
+    assert access.token(word) is None
+    assert not access.lives(lowered)
+    access.add_user("eve", "admin")  # another one of this name
+    assert access.token(word) is None
+    assert access.token(loose) is not None
+    assert [token.name for token in access.tokens()] == ["cron"]
+    with pytest.raises(UsageError):
+        access.add_token("ci", "viewer", "adam", owner="adam")
+
+
+def test_the_tokens_of_a_store_of_before_belong_to_the_users_who_made_them(access: Access, store: Jobs) -> None:
+    access.add_user("eve", "operator")
+    words = [access.add_token("ci", "admin", by)[1] for by in ("eve", "root")]
+    with store.change() as base:
+        base.execute("ALTER TABLE token DROP COLUMN owner")
+    again = Access(store)
+    found = [again.token(word) for word in words]
+    assert [who.role for who in found if who is not None] == [Role.OPERATOR, Role.ADMIN]

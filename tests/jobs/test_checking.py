@@ -32,6 +32,8 @@ class Shop(Spider):
     shelf: str = arg("poetry", help="shelf to read", choices=["poetry", "art"])
     pages: int
     token: str = arg("t0ken", secret=True)
+    password: str = "hush"
+    mirror: str = "https://ann:hush@shop.test/"
 '''
 
 
@@ -81,6 +83,8 @@ async def test_a_spider_is_described_by_a_process_of_its_own(project: Path) -> N
         Argument("shelf", "text", default="poetry", help="shelf to read", choices=("poetry", "art")),
         Argument("pages", "a whole number", required=True),
         Argument("token", "text", secret=True),
+        Argument("password", "text"),
+        Argument("mirror", "text"),
     )
 
 

@@ -366,3 +366,21 @@ def test_any_plain_data_survives_the_way_over_toml(
     key = [word for word in dict.fromkeys(key) if word.strip()]
     job = Job(name="shop", spider="shop", args=args, note=note, jitter=jitter, key=tuple(key))
     assert declared_from(tomllib.loads(job_text(job))).jobs == {"shop": job}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[mail]\nhost = "h"\nsender = "a@b"\npassword = 5551234', '[channels]\nops = "https://hook/5551234"',
+        '[channels.ops]\nwebhook = "x5551234://x"', "[channels.ops]\nsecret = 5551234",
+        '[channels.ops]\nheaders = "5551234"',
+        '[jobs.shop]\nspider = "shop"\nsettings = { auth = 5551234 }',
+        '[jobs.shop]\nspider = "shop"\nsettings = { proxy = "http://ann:5551234@" }',
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_without_a_value_that_may_be_secret(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"must be|unknown") as error:
+        read(path)
+    assert "5551234" not in str(error.value)

@@ -79,12 +79,21 @@ def test_nor_does_the_file_itself_let_it(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"job": "other"}, {"planned": 11.0}, {"cause": Cause.HAND}, {"by": "eve"}, {"parent": 3}]
+    "change",
+    [
+        {"job": "other"},
+        {"planned": 11.0},
+        {"cause": Cause.HAND},
+        {"by": "eve"},
+        {"parent": 3},
+        {"args": {"code": "hush"}},
+    ],
 )
 def test_what_a_run_is_stays(jobs: Jobs, change: dict[str, object]) -> None:
     run = one(jobs, 10.0)
-    with pytest.raises(StoreError, match="stays so"):
+    with pytest.raises(StoreError, match="stays so") as error:
         jobs.update(replace(run, **change))
+    assert "hush" not in str(error.value)
 
 
 def test_who_has_not_heard_of_a_stop_does_not_undo_it(jobs: Jobs) -> None:

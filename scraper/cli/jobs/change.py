@@ -13,12 +13,14 @@ import click
 import msgspec
 
 from ...errors import UsageError
-from ...jobs.checking import check
+from ...jobs.checking import check, declares
 from ...jobs.declared import Declared, declared_from, job_from
 from ...jobs.desk import Desk
 from ...jobs.difference import difference, text
 from ...jobs.job import Job
 from ...jobs.record import Kept
+from ...jobs.sealed import Declares
+from ...jobs.secret import Veil
 from ...jobs.toml import job_text
 from ...logs import clean
 from .. import options
@@ -38,11 +40,11 @@ def add(name: str, root: str | None, **given: Any) -> int:
     TIME is a duration such as '90 seconds', '1h30m' or '2 days'.
     """
     job = job_from(name, from_options.data_of(given), "not added")
-    _check(job)
+    declared = _check(job)
     with opened(root, new=True) as desk:
         if any(kept.job.name == name for kept in desk.store.jobs()):
             raise UsageError(f"there is a job {name!r} already: `scraper jobs edit {name}` changes it")
-        desk.store.put(job, now=time.time(), who=who(), version=0)
+        desk.store.put(job, now=time.time(), who=who(), version=0, declares=declared)
         _say(desk, name, "added")
     return 0
 
@@ -66,23 +68,23 @@ def edit(name: str, unset: tuple[str, ...], root: str | None, **given: Any) -> i
         from_options.without(data, unset)
         if unset or from_options.anything(given):
             job = job_from(name, data, "not changed")
-            _check(job)
         else:
             found = _edited(kept.job)
             if found is None:
                 click.echo("nothing has changed", err=True)
                 return 0
             job = found
-        _put(desk, kept, job)
+        _put(desk, kept, job, _check(job))
     return 0
 
 
-def _put(desk: Desk, kept: Kept, job: Job) -> None:
-    changes = difference(Declared(jobs={job.name: kept.job}), Declared(jobs={job.name: job}))
+def _put(desk: Desk, kept: Kept, job: Job, declared: Declares) -> None:
+    veil = Veil(desk.store.sealed(declared))
+    changes = difference(Declared(jobs={job.name: kept.job}), Declared(jobs={job.name: job}), veil)
     if not changes:
         click.echo("nothing has changed", err=True)
         return
-    desk.store.put(job, now=time.time(), who=who(), version=kept.version)
+    desk.store.put(job, now=time.time(), who=who(), version=kept.version, declares=declared)
     for line in text(changes).splitlines():
         click.echo(clean(line))
     if kept.source == "file":
@@ -120,10 +122,10 @@ def _read(name: str, shown: str) -> Job:
     return jobs[name]
 
 
-def _check(job: Job) -> None:
-    """See that it goes with its spider. What that prints when it is imported is no result."""
+def _check(job: Job) -> Declares:
+    """See that it goes with its spider, and what that declares. What it prints when it is imported is no result."""
     with redirect_stdout(sys.stderr):
-        check(job, project())
+        return declares(check(job, project()))
 
 
 def _say(desk: Desk, name: str, what: str) -> None:

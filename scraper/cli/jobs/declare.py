@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
 
 from ...errors import UsageError
-from ...jobs.checking import check
+from ...jobs.checking import check, declares
 from ...jobs.declared import read
 from ...jobs.desk import FILE
 from ...jobs.difference import Change, Declared, difference, text
 from ...jobs.job import Job
 from ...jobs.places import Wrong, line_of
+from ...jobs.sealed import Declares
+from ...jobs.secret import Veil
 from ...jobs.store import Jobs
 from ...logs import clean
 from ...words import count
@@ -40,11 +42,12 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     """
     path = file if str(file) != "." else shown(project() / FILE)
     declared = read(path)
-    if wrong := list(_wrong(path, declared.jobs.values())):
+    known: dict[str, Mapping[str, bool]] = {}
+    if wrong := list(_wrong(path, declared.jobs.values(), known)):
         for each in wrong:
             code = told(each, 2)
         return code
-    pending = _pending(declared, root)
+    pending = _pending(declared, root, known)
     if as_json:
         print_json(pending)
     else:
@@ -54,30 +57,34 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     if not yes and not _agreed(pending):
         return 1
     with opened(root, new=True) as desk:
-        if desk.store.pending(declared) != pending:
+        if desk.store.pending(declared, known) != pending:
             raise UsageError("nothing was applied: the jobs were changed meanwhile; look at the difference again")
-        changed = desk.store.apply(declared, time.time(), who())
+        changed = desk.store.apply(declared, time.time(), who(), known)
         if not as_json:
             click.echo(f"applied {count(len(changed), 'change')}", err=True)
         say_idle(desk, "jobs run")
     return 0
 
 
-def _pending(declared: Declared, root: str | None) -> list[Change]:
+def _pending(declared: Declared, root: str | None, known: Declares) -> list[Change]:
     """What would change; nothing is made for it."""
     if not there(root):
-        return difference(Declared(), declared)
+        secret = {spider: [name for name in names if names[name]] for spider, names in known.items()}
+        return difference(Declared(), declared, Veil(secret))
     with Jobs(home_of(root), read_only=True) as store:
-        return store.pending(declared)
+        return store.pending(declared, known)
 
 
-def _wrong(path: Path, jobs: Iterable[Job]) -> Iterable[str]:
-    """What is wrong with the spiders of jobs, a line each; what these print is no result."""
+def _wrong(path: Path, jobs: Iterable[Job], known: dict[str, Mapping[str, bool]]) -> Iterable[str]:
+    """What is wrong with the spiders of jobs, a line each, and into `known` what the others declare.
+
+    What these print is no result.
+    """
     written = path.read_text(encoding="utf-8-sig")
     with redirect_stdout(sys.stderr):
         for job in jobs:
             try:
-                check(job, project())
+                known |= declares(check(job, project()))
             except Wrong as error:
                 number = line_of(written, error.place)
                 yield f"{path}{f':{number}' if number else ''}: {error}"

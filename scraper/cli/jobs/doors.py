@@ -85,7 +85,7 @@ def add_user(name: str, role: str, root: str | None) -> int:
 @click.argument("role", type=click.Choice(ROLES))
 @options.folder
 def set_role(name: str, role: str, root: str | None) -> int:
-    """Raise or lower the user NAME to ROLE."""
+    """Raise or lower the user NAME to ROLE; tokens of that user may no more than that."""
     with _doors(root) as (desk, access):
         access.set_role(name, role)
         done(desk.acted(who(), "user", f"{name}: {role}"))
@@ -118,7 +118,7 @@ def password(name: str, ask: bool, root: str | None) -> int:
 @click.argument("name")
 @options.folder
 def remove_user(name: str, root: str | None) -> int:
-    """Take the user NAME away; sessions of that user end."""
+    """Take the user NAME away; sessions and tokens of that user end."""
     with _doors(root) as (desk, access):
         access.remove_user(name)
         done(desk.acted(who(), "remove user", name))

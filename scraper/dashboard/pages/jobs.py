@@ -88,7 +88,8 @@ def rules(job: Job) -> list[tuple[str, str]]:
 async def start(request: web.Request) -> web.StreamResponse:
     """Run a job now, with the arguments that the form may have as TOML."""
     form = await filled(request)
-    run = await request.app[DESK].start(name_of(request), who(request).name, table(form.get("args", "")))
+    own, args = who(request), table(form.get("args", ""))
+    run = await request.app[DESK].start(name_of(request), own.name, args, role=own.role)
     raise going(f"/runs/{run.id}", "started")
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ...errors import UsageError
 from ...jobs.access import Role
+from ..auth import costly
 from ..events import HUB
 from ..given import before, filled, word
 from ..guard import ACCESS, who
@@ -77,7 +78,7 @@ async def add_user(request: web.Request) -> web.StreamResponse:
     form = await filled(request)
     name, role = form.get("name", ""), form.get("role", "")
     try:
-        made = await asyncio.to_thread(request.app[ACCESS].add_user, name, role)
+        made = await costly(request, request.app[ACCESS].add_user, name, role)
     except UsageError as error:
         return await _users(request, status=400, wrong=str(error), of="user")
     await request.app[DESK].acted(who(request).name, "user", f"{name}: {role}")
@@ -102,7 +103,7 @@ async def password(request: web.Request) -> web.StreamResponse:
     """A new password for a user, whose sessions end."""
     name = request.match_info["user"]
     try:
-        made = await asyncio.to_thread(request.app[ACCESS].reset, name)
+        made = await costly(request, request.app[ACCESS].reset, name)
     except UsageError as error:
         return await _users(request, status=400, wrong=str(error), of="user")
     await request.app[DESK].acted(who(request).name, "password", name)
@@ -112,7 +113,7 @@ async def password(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/settings/users/{user}/remove", Role.ADMIN)
 async def remove_user(request: web.Request) -> web.StreamResponse:
-    """Take a user away, with his sessions."""
+    """Take a user away, with his sessions and tokens."""
     name = request.match_info["user"]
     try:
         await asyncio.to_thread(request.app[ACCESS].remove_user, name)
@@ -126,15 +127,17 @@ async def remove_user(request: web.Request) -> web.StreamResponse:
 @routes.post("/settings/tokens", Role.ADMIN)
 async def add_token(request: web.Request) -> web.StreamResponse:
     """A new token; what it is stands in this answer and nowhere else."""
-    form, own = await filled(request), who(request).name
+    form, own = await filled(request), who(request)
     name, role_, days = (form.get(key, "").strip() for key in ("name", "role", "days"))
     try:
         if days and not (days.isascii() and days.isdecimal() and len(days) < 6):
             raise UsageError("days must be a whole number")
-        made, token = await asyncio.to_thread(request.app[ACCESS].add_token, name, role_, own, float(days or 0))
+        made, token = await asyncio.to_thread(
+            request.app[ACCESS].add_token, name, role_, own.name, float(days or 0), owner=own.user
+        )
     except UsageError as error:
         return await _users(request, status=400, wrong=str(error), of="token")
-    await request.app[DESK].acted(own, "token", f"{made.id} {made.name}: {made.role}")
+    await request.app[DESK].acted(own.name, "token", f"{made.id} {made.name}: {made.role}")
     return await _users(request, made=f"The token {made.name}", secret=token)
 
 

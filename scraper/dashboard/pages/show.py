@@ -26,7 +26,7 @@ DONE = {
     "killed": "The run is ended at once.",
     "applied": "The jobs are now what jobs.toml says.",
     "user": "The user is saved.",
-    "user-removed": "The user is removed, and logged out everywhere.",
+    "user-removed": "The user is removed, logged out everywhere, and the tokens of that user have ended.",
     "token-removed": "The token opens nothing any more.",
 }
 

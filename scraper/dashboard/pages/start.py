@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ...errors import UsageError
 from ...jobs.access import Role
+from ...jobs.desk import NotAllowed
 from ...jobs.shown import JobPage
 from ..fields import args, argument_text, place_of
 from ..given import filled
@@ -38,10 +39,11 @@ async def run(request: web.Request) -> web.StreamResponse:
     try:
         typed = args(page.job.name, given)
         changed = {name: value for name, value in typed.items() if _text(own, name) != given.get(f"args.{name}")}
-        made = await desk.start(page.job.name, who(request).name, changed)
+        made = await desk.start(page.job.name, who(request).name, changed, role=who(request).role)
     except UsageError as error:
         field, text = place_of(error, given)
-        return await _form(request, page, given, {field: text})
+        status = 403 if isinstance(error, NotAllowed) else 400
+        return await _form(request, page, given, {field: text}, status)
     raise going(f"/runs/{made.id}", "started")
 
 
@@ -51,14 +53,14 @@ def _text(own: Mapping[str, Any], name: str) -> str | None:
 
 
 async def _form(
-    request: web.Request, page: JobPage, given: Mapping[str, str], wrong: dict[str, str]
+    request: web.Request, page: JobPage, given: Mapping[str, str], wrong: dict[str, str], status: int = 200
 ) -> web.StreamResponse:
     about, rows, trouble = await arguments_of(request, page.job.spider, given)
     shown = {row.name for row in rows}
     return await show(
         request,
         "job_run.html",
-        status=400 if wrong else 200,
+        status=status,
         job=page.job,
         about=about,
         spider=page.job.spider,
