@@ -51,6 +51,11 @@ class File:
         if _which(self.path) != self._which:
             raise StoreError(f"{self.path} was removed or replaced while it was in use")
 
+    def stamp(self) -> tuple[int, int]:
+        """Another one whenever the store has changed, by us or by other processes. Raises StoreError."""
+        with self._lock:
+            return self.rows("PRAGMA data_version")[0][0], self._base.total_changes
+
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of what is done in here is kept, or, when it raises, nothing. Raises StoreError."""

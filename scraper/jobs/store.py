@@ -38,9 +38,16 @@ class Conflict(UsageError):
 class Jobs(History, Notices):
     """The store in the folder `home`. Raises StoreError, where it cannot be opened too."""
 
+    def __init__(self, home: Path, *, read_only: bool = False) -> None:
+        super().__init__(home, read_only=read_only)
+        self._read: dict[str, Job] = {}  # the jobs that were read last, by their text: mostly they stay the same
+
     def jobs(self) -> list[Kept]:
         """All jobs, by name."""
-        return [_kept(row) for row in self.rows(f"SELECT {_KEPT} FROM job ORDER BY name")]
+        rows = self.rows(f"SELECT {_KEPT} FROM job ORDER BY name")
+        found = [_kept(row, self._read.get(row[0])) for row in rows]
+        self._read = {row[0]: each.job for row, each in zip(rows, found, strict=True)}
+        return found
 
     def job(self, name: str) -> Kept:
         """One job. Raises UsageError, with a name that is near."""
@@ -117,14 +124,18 @@ class Jobs(History, Notices):
         by_hand = {each.job.name: each.job for each in self.jobs() if each.source != FILE}
         return [_taken_over(each, by_hand, declared) for each in changes]
 
-    def apply(self, declared: Declared, now: float, who: str) -> list[Change]:
+    def apply(
+        self, declared: Declared, now: float, who: str, *, expected: list[Change] | None = None
+    ) -> list[Change]:
         """Make the jobs from the file what is declared, all of it or, when it raises, nothing; gives the changes.
 
         Jobs from the file that are not declared any more are removed; those made by hand stay. Raises UsageError
-        when these do not go with what is declared.
+        when these do not go with what is declared, and Conflict when the changes are not those `expected`.
         """
         with self.change() as base:
             changes = self.pending(declared)
+            if expected is not None and changes != expected:
+                raise Conflict("nothing was applied: the jobs were changed meanwhile; look at the difference again")
             for change in changes:
                 if not change.job:
                     _set_server(base, declared.server)
@@ -169,9 +180,10 @@ class Jobs(History, Notices):
     restore = staticmethod(restore)
 
 
-def _kept(row: Row) -> Kept:
+def _kept(row: Row, job: Job | None = None) -> Kept:
+    """A row of the columns _KEPT; `job` is its first, where that was read before."""
     try:
-        job = msgspec.json.decode(row[0], type=Job)
+        job = job or msgspec.json.decode(row[0], type=Job)
     except msgspec.MsgspecError as error:
         raise StoreError(f"the store has a job that cannot be read: {error}") from error
     source, paused, paused_why, upto, changed, version = row[1:]

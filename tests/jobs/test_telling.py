@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from scraper.clock import FastClock
 from scraper.errors import UsageError
+from scraper.jobs.file import Row
 from scraper.jobs.job import DAY, HOUR, Alerts, Channel, Job, Server
 from scraper.jobs.message import Untold
 from scraper.jobs.raising import GROUP
@@ -381,6 +382,27 @@ async def test_no_good_run_is_told_after_a_time_without_a_server_too(world: Worl
     assert await world.on(GROUP) == ["shop: no_run_in"]  # again after as long
     world.ran(State.FINISHED)
     assert await world.on(GROUP) == ["shop: no_run_in has recovered"]
+
+
+async def test_a_job_that_has_a_good_run_is_not_looked_at_before_that_is_too_old(world: World) -> None:
+    world.job(no_run_in=DAY)
+    world.ran(State.FINISHED)
+    asked: list[str] = []
+
+    class Counted(Jobs):
+        def rows(self, text: str, *values: Any) -> list[Row]:
+            asked.extend(each for each in values if each == "shop")
+            return super().rows(text, *values)
+
+    world.killed(Counted)
+    world.telling.look()
+    first = len(asked)
+    assert first
+    world.clock.now += DAY - 1
+    world.telling.look()
+    assert len(asked) == first
+    world.job(no_run_in=HOUR)  # another limit counts at once
+    assert await world.on(GROUP) == ["shop: no_run_in"]
 
 
 async def test_a_job_that_never_ran_counts_from_its_first_time(world: World) -> None:
