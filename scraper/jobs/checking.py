@@ -22,7 +22,7 @@ from ..convert import wants
 from ..discover import find
 from ..errors import ScraperError, UsageError
 from ..outputs.registry import check_writable, expand
-from ..settings import from_environment, from_files, resolve
+from ..settings import Layer, from_environment, from_files, resolve
 from ..spider import REQUIRED, Spider, arguments
 from .declared import SAMPLE
 from .job import Job
@@ -71,26 +71,51 @@ class Answer(msgspec.Struct, frozen=True):
     described: Described | None = None
 
 
-def check(job: Job, project: Path) -> type[Spider]:
-    """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs hold.
+class Checks:
+    """Checks jobs of one project. What they share is read once: there may be thousands of one spider."""
 
-    Imports the spider, and gives it. Raises Wrong (UsageError) with the job's table and key.
-    """
-    key = "spider"
-    try:
-        kind = find(job.spider, project)
-        key = "args"
-        spider = _begun(kind, job)
-        key = "settings"
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._kinds: dict[str, type[Spider]] = {}
+        self._layers: tuple[Layer, Layer] | None = None  # of settings: the files', the environment's
+
+    def check(self, job: Job) -> type[Spider]:
+        """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs
+        hold.
+
+        Imports the spider, and gives it. Raises Wrong (UsageError) with the job's table and key.
+        """
+        key = "spider"
+        try:
+            kind = self._kind(job.spider)
+            key = "args"
+            spider = _begun(kind, job)
+            key = "settings"
+            self._settings(kind, job)
+            key = "output"
+            for output in job.output:
+                check_writable(str(self._project / expand(output.path, {**SAMPLE, "spider": spider.name})))
+        except UsageError as error:
+            place = ("jobs", job.name, *_key(key, str(error)))
+            raise Wrong(place, str(error).removeprefix("settings: ")) from error
+        return kind
+
+    def _kind(self, spider: str) -> type[Spider]:
+        if spider not in self._kinds:
+            self._kinds[spider] = find(spider, self._project)
+        return self._kinds[spider]
+
+    def _settings(self, kind: type[Spider], job: Job) -> None:
+        if self._layers is None:
+            self._layers = from_files(self._project), from_environment()
+        files, environment = self._layers
         own = (f"settings of spider {kind.name!r}", dict(kind.settings))
-        resolve([from_files(project), own, from_environment(), ("settings", job.settings)])
-        key = "output"
-        for output in job.output:
-            path = expand(output.path, {**SAMPLE, "spider": spider.name})
-            check_writable(str(project / path))
-    except UsageError as error:
-        raise Wrong(("jobs", job.name, *_key(key, str(error))), str(error).removeprefix("settings: ")) from error
-    return kind
+        resolve([files, own, environment, ("settings", job.settings)])
+
+
+def check(job: Job, project: Path) -> type[Spider]:
+    """See that one job can run, as `Checks` does. Raises Wrong (UsageError)."""
+    return Checks(project).check(job)
 
 
 def _key(key: str, said: str) -> Place:

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -176,8 +177,8 @@ def _channel(data: object, place: Place) -> Channel:
 
 def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reader], **fixed: Any) -> T:
     """A value from a table: each key by its reader, or else by its type."""
-    hints = get_type_hints(kind)
-    known = [field for field in msgspec.structs.fields(kind) if field.name not in fixed]
+    hints = _hints(kind)
+    known = [field for field in _fields(kind) if field.name not in fixed]
     names = [field.name for field in known]
     values = dict(fixed)
     for name, value in _table(data, place).items():
@@ -195,6 +196,11 @@ def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reade
         if field.required and not values.get(field.name):
             raise Wrong((*place, field.name), "is missing")
     return kind(**values)
+
+
+# Found out once: a file may have thousands of jobs.
+_hints = cache(get_type_hints)
+_fields = cache(msgspec.structs.fields)
 
 
 def _elsewhere(name: str, place: Place) -> str:

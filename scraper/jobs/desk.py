@@ -22,7 +22,7 @@ from .declared import job_from, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
 from .job import Job, Server
-from .outlook import Outlook
+from .outlook import Outlook, upcoming
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
 from .scheduler import Scheduler
@@ -230,7 +230,7 @@ class Desk(RunFiles):
             group=job.group,
             priority=job.priority,
             version=kept.version,
-            next=seen.upcoming[0] if seen.upcoming else None,
+            next=seen.next,
             last=secret.hidden_run(last[0]) if last else None,
             open=[secret.hidden_run(run) for run in waiting],
             recent=[Dot(*row) for row in self.store.rows(DOTS, job.name, RECENT)][::-1],
@@ -245,7 +245,7 @@ class Desk(RunFiles):
             line=self._line(kept, self.store.open_runs(name), len(alarms)),
             job=secret.hidden(kept.job),
             changed=kept.changed,
-            upcoming=[*self._outlook.seen(kept, self.clock.wall()).upcoming],
+            upcoming=upcoming(kept, self.clock.wall()),
             counts={state.value: number for state, number in self.store.counts(name).items()},
             alerts=alarms,
         )

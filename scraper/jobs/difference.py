@@ -49,11 +49,11 @@ def difference(old: Declared, new: Declared) -> list[Change]:
         found.append(Change("change", "", keys))
     for name in sorted(old.jobs.keys() | new.jobs.keys()):
         before, after = old.jobs.get(name), new.jobs.get(name)
-        if before is None:
-            found.append(Change("add", name, _keys(Job(name=name, spider=""), after)))
-        elif after is None:
+        if after is None:
             found.append(Change("remove", name))
-        elif keys := _keys(before, after):
+        elif before is None:
+            found.append(Change("add", name, _keys(_BLANK, after)))
+        elif before != after and (keys := _keys(before, after)):
             found.append(Change("change", name, keys))
     return found
 
@@ -70,8 +70,9 @@ def text(changes: list[Change]) -> str:
     return "\n".join(lines) or "nothing has changed"
 
 
-def _keys(old: Job | Server, new: Job | Server | None) -> tuple[Differs, ...]:
-    before, after = dict(_leaves(msgspec.to_builtins(old))), dict(_leaves(msgspec.to_builtins(new)))
+def _keys(old: Job | Server, new: Job | Server) -> tuple[Differs, ...]:
+    before = _BLANK_LEAVES if old is _BLANK else dict(_leaves(msgspec.to_builtins(old)))
+    after = dict(_leaves(msgspec.to_builtins(new)))
     names = [*after, *(name for name in before if name not in after)]
     found = []
     for name in names:
@@ -113,4 +114,6 @@ def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {each.name: each.default for each in fields}
 
 
+_BLANK = Job(name="", spider="")  # what a job that is added is compared with
+_BLANK_LEAVES = dict(_leaves(msgspec.to_builtins(_BLANK)))
 _CHANNEL, _MAIL = _defaults(Channel), _defaults(Mail)

@@ -10,7 +10,7 @@ from scraper.errors import StoreError, UsageError
 from scraper.jobs.difference import Declared
 from scraper.jobs.job import Alerts, Channel, Job, Server
 from scraper.jobs.record import Cause, State
-from scraper.jobs.store import Jobs
+from scraper.jobs.store import Conflict, Jobs
 from scraper.jobs.waking import listen
 
 from .world import SHOP, planned
@@ -103,6 +103,15 @@ def test_an_apply_that_fails_changes_nothing(jobs: Jobs, monkeypatch: pytest.Mon
     with pytest.raises(TypeError):
         jobs.apply(Declared(Server(parallel=9), {"shop": SHOP, "zoo": bad}), 1.0, "ann")
     assert (jobs.jobs(), jobs.server(), jobs.acts()) == ([], Server(), [])
+
+
+def test_an_apply_of_another_difference_than_the_one_that_was_shown_changes_nothing(jobs: Jobs) -> None:
+    declared = Declared(jobs={"shop": SHOP})
+    seen = jobs.pending(declared)
+    jobs.put(replace(SHOP, note="by somebody else"), now=1.0, who="bob")
+    with pytest.raises(Conflict, match="the jobs were changed meanwhile"):
+        jobs.apply(declared, 2.0, "ann", expected=seen)
+    assert [(kept.job.note, kept.source) for kept in jobs.jobs()] == [("by somebody else", "hand")]
 
 
 def test_secrets_are_in_no_difference_and_in_no_log(jobs: Jobs) -> None:

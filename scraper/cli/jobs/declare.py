@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from ...errors import UsageError
-from ...jobs.checking import check
+from ...jobs.checking import Checks
 from ...jobs.declared import read
 from ...jobs.desk import FILE
 from ...jobs.difference import Change, Declared, difference, text
@@ -54,9 +54,7 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     if not yes and not _agreed(pending):
         return 1
     with opened(root, new=True) as desk:
-        if desk.store.pending(declared) != pending:
-            raise UsageError("nothing was applied: the jobs were changed meanwhile; look at the difference again")
-        changed = desk.store.apply(declared, time.time(), who())
+        changed = desk.store.apply(declared, time.time(), who(), expected=pending)
         if not as_json:
             click.echo(f"applied {count(len(changed), 'change')}", err=True)
         say_idle(desk, "jobs run")
@@ -74,10 +72,11 @@ def _pending(declared: Declared, root: str | None) -> list[Change]:
 def _wrong(path: Path, jobs: Iterable[Job]) -> Iterable[str]:
     """What is wrong with the spiders of jobs, a line each; what these print is no result."""
     written = path.read_text(encoding="utf-8-sig")
+    checks = Checks(project())
     with redirect_stdout(sys.stderr):
         for job in jobs:
             try:
-                check(job, project())
+                checks.check(job)
             except Wrong as error:
                 number = line_of(written, error.place)
                 yield f"{path}{f':{number}' if number else ''}: {error}"

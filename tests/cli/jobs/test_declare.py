@@ -102,3 +102,8 @@ def test_another_file_may_be_given_and_a_missing_one_is_told(project: Project) -
 def test_what_a_spider_prints_is_no_result(project: Project) -> None:
     project.declare(TOML)
     assert "imported" not in project.jobs("apply", "--check").out
+
+
+def test_of_many_jobs_of_one_spider_its_file_is_imported_once(project: Project) -> None:
+    project.declare(TOML)
+    assert project.well("apply", "--yes").err.count("imported") == 1
