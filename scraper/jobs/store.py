@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from ..convert import near
 from ..errors import StoreError, UsageError
 from .copies import backup, restore
+from .cron import NoCron
 from .difference import Change, Declared, difference
 from .file import Row
 from .history import History
@@ -93,7 +94,10 @@ class Jobs(History, Notices):
         self.wake()
 
     def pause(self, name: str, why: str, now: float, who: str) -> None:
-        """Plan no runs of a job until it is unpaused; those that are planned take place. Raises UsageError."""
+        """Plan no runs of a job until it is unpaused; those that are planned take place.
+
+        Raises UsageError when there is none, NoCron where what it has missed could not be put on record.
+        """
         self._pause(name, True, why, now, who)
 
     def unpause(self, name: str, now: float, who: str) -> None:
@@ -238,6 +242,8 @@ def _account(base: sqlite3.Connection, kept: Kept, now: float, why: str) -> None
     """Put on record what of a job's times has passed that nobody will look at any more: one row for all of them."""
     try:
         schedule = Schedule.parse(kept.job)
+    except NoCron:
+        raise
     except UsageError:  # its time zone, say, is not on this machine any more: nobody knows its times
         return
     first = schedule.after(kept.upto)

@@ -130,6 +130,8 @@ def _say(desk: Desk, name: str, what: str) -> None:
     page = done(desk.job(name))
     if page.line.paused:
         upcoming = "it is paused"
+    elif page.line.trouble:
+        upcoming = f"nobody knows its times: {page.line.trouble}"
     elif page.upcoming:
         upcoming = f"next: {at(page.upcoming[0], zone_of(page.job))}"
     else:

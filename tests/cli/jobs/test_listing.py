@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
+import pytest
 from msgspec.structs import replace
 
+from scraper.jobs import schedule
 from scraper.jobs.record import JobRun, State
 from tests.cli.jobs.conftest import Project
 
@@ -49,6 +52,29 @@ def test_the_next_times_of_all_jobs_are_in_order(project: Project) -> None:
     late = [each["begins"] - each["planned"] for each in found if each["job"] == "berlin"]
     assert all(0 < seconds < 3600 for seconds in late)
     assert [line.split()[1] for line in project.well("next", "berlin").lines[1:]] == ["08:30:00"] * 10
+
+
+def test_without_cronsim_what_needs_it_says_so_and_the_rest_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.well("add", "nightly", "--spider", "shop", "--schedule", "17 3 11 * *")
+    project.well("add", "often", "--spider", "shop", "--schedule", "every 6 hours")
+    schedule._shared.cache_clear()  # as in another process
+    monkeypatch.setitem(sys.modules, "cronsim", None)
+    for words in (
+        ["run-due"],
+        ["next"],
+        ["next", "nightly"],
+        ["pause", "nightly"],
+        ["edit", "nightly", "--note", "x"],
+    ):
+        said = project.jobs(*words)
+        assert said.code == 2, words
+        assert said.err.count("cronsim: install scraper with its extra `server`") == 1, said.err
+    assert len(project.jobs("next").lines) == 11
+    assert project.well("list").lines[1].startswith("nightly - - schedule: cron needs the package cronsim")
+    with project.store() as store:
+        assert not store.job("nightly").paused
 
 
 def test_a_job_is_shown_with_how_it_stands_and_as_it_is_declared(project: Project) -> None:
