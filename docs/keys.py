@@ -71,6 +71,11 @@ SERVER: Meanings = {
         "",
         "of the dashboard as people reach it: what links in alerts begin with, and a host it answers to",
     ),
+    "free_space": (
+        "",
+        "people are told when less than this is free on the disk of the output folder: a size, a share as `5 %`, "
+        'or a list of them, of which the least counts; by default `["1 GiB", "5 %"]`, `[]`: never',
+    ),
 }
 CHANNEL: Meanings = {
     "webhook": ("", "a URL, which gets the message as JSON by POST"),

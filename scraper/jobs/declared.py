@@ -26,6 +26,7 @@ from .difference import difference as difference
 from .job import Alerts, Channel, Job, Mail, Output, Overlap, Server
 from .places import Place, Wrong, dotted, line_of
 from .schedule import Schedule
+from .space import limit
 from .whole import EACH, fits
 from .windows import windows
 from .words import duration, size
@@ -147,7 +148,7 @@ def _server(data: Mapping[str, Any]) -> Server:
         Server,
         data.get("server", {}),
         ("server",),
-        {"address": _address},
+        {"address": _address, "free_space": _room},
         groups={name: _fitted("parallel", each, int, ("groups", name)) for name, each in groups.items()},
         channels={name: _channel(each, ("channels", name)) for name, each in channels.items()},
         mail=None if mail is None else _made(Mail, mail, ("mail",), {}),
@@ -284,6 +285,20 @@ def _windows(value: Any, place: Place) -> tuple[str, ...]:
     except UsageError as error:
         at, _, text = str(error).removeprefix(place[-1]).partition(" ")
         raise Wrong(place, text, at.rstrip(":")) from error
+    return texts
+
+
+def _room(value: Any, place: Place) -> tuple[str, ...]:
+    """Limits of free space; one needs no list, and none at all is "none", 0 or an empty list."""
+    if _none(value) or value == 0:
+        return ()
+    many = isinstance(value, list | tuple)
+    texts: tuple[str, ...] = fit(value, tuple[str, ...]) if many else (str(value),)
+    for number, text in enumerate(texts):
+        try:
+            limit(text, 0)
+        except Unfit as error:
+            raise Wrong(place, f"{error}, or a share such as '5 %'", f"[{number}]" if many else "") from error
     return texts
 
 

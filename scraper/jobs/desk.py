@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ..clock import Clock
 from ..convert import near
 from ..discover import listed
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from . import secret
 from .checking import Described, checked, described
 from .deciding import run_now
@@ -28,6 +28,7 @@ from .runfiles import RunFiles
 from .scheduler import Scheduler
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
+from .space import check_writable, least
 from .store import Conflict as Conflict
 from .store import Jobs
 
@@ -330,20 +331,32 @@ class Desk(RunFiles):
         return secret.hidden_run(self.store.run(number))
 
     def _health(self) -> Health:
-        trouble = []
-        with self.store.change():
-            pass  # raises StoreError when it cannot be written
+        trouble: list[str] = []
+        running: list[bool] = []
+        try:
+            self.store.check_place()
+            check_writable(self.store.home)  # the store's own lock would hold up who has something to write
+            running = [run.state is State.RUNNING for run in self.store.open_runs()]
+        except StoreError as error:
+            trouble.append(str(error))
         lag = self.scheduler.late() if self.scheduler is not None else 0.0
         if lag > 60.0:
             trouble.append("the scheduler does not go on")
-        running = [run.state is State.RUNNING for run in self.store.open_runs()]
         return Health(
             ok=not trouble,
             trouble=trouble,
             lag=min(lag, 1e9),
             running=sum(running),
             queued=len(running) - sum(running),
+            free=self.free(),
         )
+
+    def free(self) -> int:
+        """Bytes that are free on the disks of output folder and store, the least; 0 where nobody knows."""
+        try:
+            return least([self.root, self.store.home]).free
+        except OSError:
+            return 0
 
 
 def _limited(most: int) -> int:

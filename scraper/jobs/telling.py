@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from ..clock import Clock
 from ..errors import UsageError
-from . import channels, raising
+from . import channels, raising, space
 from .alerts import STALE, judge, stale, taking_long
 from .facts import facts
 from .job import DAY, HOUR
@@ -91,6 +91,7 @@ class Telling:
                 self._judge(id)
         now = self.clock.wall()
         times = [now + RECHECK]
+        self._watch_space(now)
         running: dict[str, list[JobRun]] = {}
         for run in self.store.open_runs():
             running.setdefault(run.job, []).append(run)
@@ -113,6 +114,18 @@ class Telling:
             if verdict.fires:
                 log.info("job %r: %s: %s", run.job, verdict.rule, verdict.text)
         raising.settle(self.store, run, judgement, self.clock.wall())
+
+    def _watch_space(self, now: float) -> None:
+        """Ask whether there is little free space."""
+        try:
+            found = space.least([self.root, self.store.home])
+        except OSError as error:
+            log.warning("nobody knows how much space is free: %s", error)
+            return
+        opened = any(each.rule == space.RULE for each in self.store.open_alerts() if not each.job)
+        verdict = space.judged(found, self.store.server().free_space, opened=opened)
+        if verdict is not None:
+            raising.tell(self.store, raising.SERVER, [verdict], now)
 
     def _watch(self, kept: Kept, running: Sequence[JobRun], now: float) -> list[float]:
         """Ask the rules that only time breaks; gives when they may be broken next."""
