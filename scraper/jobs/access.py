@@ -39,6 +39,7 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS login_address ON login (address, good, at)",
     "CREATE INDEX IF NOT EXISTS login_at ON login (good, at)",
 )
+_HAS = "SELECT 1 FROM sqlite_master WHERE name = 'login_at'"  # the last of these
 
 
 class Role(IntEnum):
@@ -110,9 +111,11 @@ class Access:
         self._now = clock
         self._store = store
         self._none = password.hashed(secrets.token_urlsafe(16))  # what a name nobody has is compared with
-        with store.change() as base:
-            for statement in TABLES:
-                base.execute(statement)
+        self._there = not store.read_only or store.row(_HAS) is not None
+        if not store.read_only:
+            with store.change() as base:
+                for statement in TABLES:
+                    base.execute(statement)
 
     # -- users --------------------------------------------------------------------------------------
 
@@ -121,7 +124,9 @@ class Access:
         return self._store.row("SELECT 1 FROM user") is None
 
     def users(self) -> list[User]:
-        """All users by name."""
+        """All users by name; none in a store that is only read and has never had any."""
+        if not self._there:
+            return []
         rows = self._store.rows("SELECT name, role, changed FROM user ORDER BY name")
         return [User(name=name, role=Role(role).word, changed=changed) for name, role, changed in rows]
 
@@ -260,7 +265,9 @@ class Access:
     # -- tokens -------------------------------------------------------------------------------------
 
     def tokens(self) -> list[Token]:
-        """All API tokens, without what they are."""
+        """All API tokens, without what they are; none in a store that is only read and has never had any."""
+        if not self._there:
+            return []
         rows = self._store.rows('SELECT id, name, role, "by", made, expires, used FROM token ORDER BY id')
         return [
             Token(id=id, name=name, role=Role(role).word, by=by, made=made, expires=expires, used=used)

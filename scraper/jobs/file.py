@@ -27,6 +27,7 @@ class File:
     def __init__(self, home: Path, *, read_only: bool = False) -> None:
         self.home = home
         self.path = home / schema.NAME
+        self.read_only = read_only
         self._base = schema.look(self.path) if read_only else schema.connect(self.path)
         self._which = _which(self.path)
         self._lock = RLock()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scraper.jobs.job import Alerts, Channel, Job, Server
 from scraper.jobs.record import Cause, State
 from scraper.jobs.store import Conflict, Jobs
 from scraper.jobs.waking import listen
+from tests.outputs.disks import frozen, small_disk
 
 from .world import SHOP, planned
 
@@ -134,6 +136,20 @@ def test_a_reader_sees_what_others_write_and_writes_nothing(jobs: Jobs, home: Pa
         assert reader.job("shop").job == SHOP
         with pytest.raises(StoreError, match="to be read"):
             reader.put(SHOP, now=1.0, who="ann")
+
+
+def test_what_a_killed_writer_left_is_read_where_nobody_can_write(jobs: Jobs, home: Path, tmp_path: Path) -> None:
+    jobs.put(SHOP, now=1.0, who="ann")
+    with small_disk(tmp_path / "disk", 1000) as disk:
+        whole, cut = shutil.copytree(home, disk / "whole"), shutil.copytree(home, disk / "cut")
+        (cut / "jobs.sqlite-shm").unlink()
+        frozen(disk)
+        with Jobs(whole, read_only=True) as reader:
+            assert [kept.job for kept in reader.jobs()] == [SHOP]
+        with pytest.raises(StoreError, match="must be put in order before it can be read"):
+            Jobs(cut, read_only=True)
+        with pytest.raises(StoreError, match="can only be looked at here: its folder cannot be written"):
+            Jobs(whole)
 
 
 def test_a_reader_of_nothing_is_told_so(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ...errors import UsageError
 from ...jobs.desk import Desk
 from ...jobs.record import JobRun
 from ...jobs.schema import NAME
+from ...jobs.schema import there as in_place
 from ...jobs.serving import HOME, prepared, running
 from ...jobs.store import Jobs
 from ..project import output_folder, project, shown
@@ -33,7 +34,7 @@ def home_of(root: str | None) -> Path:
 
 def there(root: str | None) -> bool:
     """Whether there is a store of jobs."""
-    return (home_of(root) / NAME).is_file()
+    return in_place(home_of(root) / NAME)
 
 
 @contextmanager

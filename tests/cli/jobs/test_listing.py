@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from scraper.jobs import schedule
 from scraper.jobs.record import JobRun, State
 from tests.cli.jobs.conftest import Project
+from tests.outputs.disks import frozen, small_disk
 
 BERLIN = ("--spider", "shop", "--schedule", "every day at 08:30", "--timezone", "Europe/Berlin")
 
@@ -101,3 +102,31 @@ def test_a_name_that_is_near_is_suggested(project: Project) -> None:
     for word in ("show", "next", "pause", "run", "log", "cancel"):
         said = project.jobs(word, "berln")
         assert (said.code, said.err) == (2, "error: no job 'berln'; did you mean 'berlin'?\n"), word
+
+
+LOOKS = ["list", "show berlin", "next", "runs", "runs 1", "alerts", "audit", "apply --check", "users", "tokens"]
+CHANGES = [
+    "add x --spider shop",
+    "pause berlin",
+    "run berlin",
+    "users add ann",
+    "run-due",
+    "restore copy -y",
+]
+
+
+def test_in_a_folder_that_cannot_be_written_everything_can_be_looked_at(project: Project) -> None:
+    project.declare('[jobs.berlin]\nspider = "shop"\n')
+    with small_disk(project.folder / "output", 4000) as disk:
+        project.well("apply", "--yes")
+        project.well("run", "berlin")
+        frozen(disk)
+        for words in LOOKS:
+            assert project.well(*words.split()).code == 0, words
+        assert project.well("list").lines[1].startswith("berlin - queued")
+        project.well("backup", "copy")
+        for words in CHANGES:
+            said = project.jobs(*words.split())
+            assert said.code in (1, 2), words
+            assert "its folder cannot be written" in said.err or "Read-only file system" in said.err, said.err
+            assert said.err.count("error: ") == 1
