@@ -21,8 +21,9 @@ from .deciding import run_now
 from .declared import job_from, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
-from .job import Job, Server
+from .job import Job, Output, Server
 from .outlook import Outlook, upcoming
+from .owned import Destinations, destination, spare
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
 from .scheduler import Scheduler
@@ -264,7 +265,7 @@ class Desk(RunFiles):
         old = {each["path"] for each in before.get("output", ())}
         for output in job.output:
             if output.path not in old:
-                await self._off(self._inside, output.path, where, names)
+                await self._off(self._inside, job, output, where, names)
         await self._check(job)
         return job
 
@@ -283,27 +284,24 @@ class Desk(RunFiles):
             raise UsageError(f"{where}: spider: there is no spider {spider!r}{near(spider, names)}")
         return names
 
-    def _inside(self, path: str, where: str, spiders: Collection[str]) -> None:
+    def _inside(self, job: Job, output: Output, where: str, spiders: Collection[str]) -> None:
         """Items go below the project or the output folder; elsewhere only by jobs.toml, which is its owner's.
 
         Nor do they go where a run keeps its own files, or where other programs look for what they are to do.
         """
-        place, root = Path(os.path.realpath(self.project / path)), Path(os.path.realpath(self.root))
+        path, place = output.path, destination(job, output, self.project)
         within = [Path(os.path.realpath(each)) for each in (self.project, self.root)]
         parts = next((place.relative_to(each).parts for each in within if place.is_relative_to(each)), ())
         if not parts:
             raise UsageError(
                 f"{where}: output: {path!r} is outside of the project: jobs.toml may have it, a form not"
             )
-        if place.is_relative_to(os.path.realpath(self.store.home)):
-            raise UsageError(f"{where}: output: {path!r} is in the folder of the server")
+        try:
+            spare(place, path, self.root, self.store.home, spiders)
+        except UsageError as error:
+            raise UsageError(f"{where}: output: {error}") from error
         if any(part.startswith(".") for part in parts):
             raise UsageError(f"{where}: output: {path!r} is hidden: jobs.toml may have it, a form not")
-        below = place.relative_to(root).parts if place.is_relative_to(root) else ()
-        if len(below) > 2 and below[0] in (*spiders, "{spider}"):
-            raise UsageError(
-                f"{where}: output: {path!r} is in the folder of a run, which keeps its own files there"
-            )
 
     def _environ(self) -> dict[str, str]:
         """What the code of a spider may see of our environment."""
@@ -311,7 +309,16 @@ class Desk(RunFiles):
         return {name: value for name, value in os.environ.items() if name not in names}
 
     def _declared(self) -> Declared:
-        return read(self.project / FILE)
+        declared = read(self.project / FILE)
+        destinations = self.destinations()
+        for job in declared.jobs.values():
+            destinations.check(job)
+        return declared
+
+    def destinations(self) -> Destinations:
+        """Checks where jobs of this project write."""
+        spiders = [each.name for each in listed(self.project)]
+        return Destinations(self.root, self.store.home, self.project, spiders)
 
     def _runs(self, job: str, states: Collection[str], before: int | None, limit: int) -> RunsPage:
         wanted = []

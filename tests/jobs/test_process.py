@@ -272,3 +272,10 @@ async def test_a_comparison_that_is_killed_leaves_the_run_good(place: Place) -> 
     found = await ended(process)
     assert (found.exit_code, found.state) == (0, "finished")
     assert found.why == "what changed is not known: the comparison took too long, or was stopped"
+
+
+async def test_an_output_that_leads_into_the_folder_of_the_server_by_now_is_not_written(place: Place) -> None:
+    (place.folder / "x.jsonl").symlink_to(place.home / "jobs.sqlite")
+    job = Job(name="shop", spider="shop", output=(Output("x.jsonl"),))
+    with pytest.raises(UsageError, match="is in the folder of the server"):
+        await place.runner().start(place.run(), job)

@@ -25,7 +25,7 @@ from .. import options
 from ..project import project
 from . import given as from_options
 from .moments import at, zone_of
-from .place import done, opened, say_idle, who
+from .place import destinations, done, opened, say_idle, who
 
 
 @click.command(name="add")
@@ -38,7 +38,7 @@ def add(name: str, root: str | None, **given: Any) -> int:
     TIME is a duration such as '90 seconds', '1h30m' or '2 days'.
     """
     job = job_from(name, from_options.data_of(given), "not added")
-    _check(job)
+    _check(job, root)
     with opened(root, new=True) as desk:
         if any(kept.job.name == name for kept in desk.store.jobs()):
             raise UsageError(f"there is a job {name!r} already: `scraper jobs edit {name}` changes it")
@@ -66,9 +66,9 @@ def edit(name: str, unset: tuple[str, ...], root: str | None, **given: Any) -> i
         from_options.without(data, unset)
         if unset or from_options.anything(given):
             job = job_from(name, data, "not changed")
-            _check(job)
+            _check(job, root)
         else:
-            found = _edited(kept.job)
+            found = _edited(kept.job, root)
             if found is None:
                 click.echo("nothing has changed", err=True)
                 return 0
@@ -90,7 +90,7 @@ def _put(desk: Desk, kept: Kept, job: Job) -> None:
     _say(desk, job.name, "changed")
 
 
-def _edited(job: Job) -> Job | None:
+def _edited(job: Job, root: str | None) -> Job | None:
     """A job as it comes out of the user's editor; None when that is the same. Raises UsageError."""
     if not sys.stdin.isatty():
         raise UsageError("what is to be changed? give an option, as --schedule '@daily'")
@@ -101,7 +101,7 @@ def _edited(job: Job) -> Job | None:
             return None
         try:
             made = _read(job.name, shown)
-            _check(made)
+            _check(made, root)
             return made
         except UsageError as error:
             click.echo(f"error: {clean(str(error))}", err=True)
@@ -120,10 +120,11 @@ def _read(name: str, shown: str) -> Job:
     return jobs[name]
 
 
-def _check(job: Job) -> None:
-    """See that it goes with its spider. What that prints when it is imported is no result."""
+def _check(job: Job, root: str | None) -> None:
+    """See that it goes with its spider, and may write where it does. What spiders print is no result."""
     with redirect_stdout(sys.stderr):
         check(job, project())
+    destinations(root).check(job)
 
 
 def _say(desk: Desk, name: str, what: str) -> None:

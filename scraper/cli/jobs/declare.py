@@ -23,7 +23,7 @@ from ...words import count
 from .. import options
 from ..group import told
 from ..project import project, shown
-from .place import as_json, home_of, opened, print_json, say_idle, there, who
+from .place import as_json, destinations, home_of, opened, print_json, say_idle, there, who
 
 
 @click.command(name="apply")
@@ -40,7 +40,7 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     """
     path = file if str(file) != "." else shown(project() / FILE)
     declared = read(path)
-    if wrong := list(_wrong(path, declared.jobs.values())):
+    if wrong := list(_wrong(path, declared.jobs.values(), root)):
         for each in wrong:
             code = told(each, 2)
         return code
@@ -69,14 +69,15 @@ def _pending(declared: Declared, root: str | None) -> list[Change]:
         return store.pending(declared)
 
 
-def _wrong(path: Path, jobs: Iterable[Job]) -> Iterable[str]:
-    """What is wrong with the spiders of jobs, a line each; what these print is no result."""
+def _wrong(path: Path, jobs: Iterable[Job], root: str | None) -> Iterable[str]:
+    """What is wrong with the spiders and outputs of jobs, a line each; what spiders print is no result."""
     written = path.read_text(encoding="utf-8-sig")
-    checks = Checks(project())
+    checks, outputs = Checks(project()), destinations(root)
     with redirect_stdout(sys.stderr):
         for job in jobs:
             try:
                 checks.check(job)
+                outputs.check(job)
             except Wrong as error:
                 number = line_of(written, error.place)
                 yield f"{path}{f':{number}' if number else ''}: {error}"

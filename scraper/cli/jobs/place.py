@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from ...discover import listed
 from ...errors import UsageError
 from ...jobs.desk import Desk
+from ...jobs.owned import Destinations
 from ...jobs.record import JobRun
 from ...jobs.schema import NAME
 from ...jobs.schema import there as in_place
@@ -30,6 +32,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="The same as JSON
 def home_of(root: str | None) -> Path:
     """The folder of the server for an output folder."""
     return output_folder(root).absolute() / HOME
+
+
+def destinations(root: str | None) -> Destinations:
+    """Checks where jobs write that run below an output folder."""
+    spiders = [each.name for each in listed(project())]
+    return Destinations(output_folder(root).absolute(), home_of(root), project(), spiders)
 
 
 def there(root: str | None) -> bool:
