@@ -47,7 +47,10 @@ JOB: Meanings = {
     "note": ("", "for people"),
 }
 OUTPUT: Meanings = {
-    "path": ("", "as `-o` of `crawl`; `{date}`, `{run}` and `{spider}` are filled in; required"),
+    "path": (
+        "",
+        "as `-o` of `crawl`, with `{date}`, `{run}`, `{spider}`; not where runs and the server keep their files; required",
+    ),
     "only": ("", "all items, or only the changes since the last good run, with `_change` in each; needs `key`"),
     "append": ("", "add to what is there already"),
 }
@@ -70,6 +73,11 @@ SERVER: Meanings = {
     "address": (
         "",
         "of the dashboard as people reach it: what links in alerts begin with, and a host it answers to",
+    ),
+    "free_space": (
+        "",
+        "people are told when less than this is free on the disk of the output folder: a size, a share as `5 %`, "
+        'or a list of them, of which the least counts; by default `["1 GiB", "5 %"]`, `[]`: never',
     ),
 }
 CHANNEL: Meanings = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ class RunLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         try:
-            self._file.write(msgspec.json.encode(entry(record)) + b"\n")
+            append(self._file.fileno(), msgspec.json.encode(entry(record)) + b"\n")
         except OSError as error:
             if not self._told:
                 self._told = True
@@ -79,6 +81,15 @@ def _run_logs(logger: logging.Logger) -> list[RunLog]:
 def _set_level(logger: logging.Logger, before: int) -> None:
     if before == logging.NOTSET:
         logger.setLevel(min((handler.level for handler in _run_logs(logger)), default=before))
+
+
+def append(file: int, line: bytes) -> None:
+    """Write a line to the end of a file: all of it or, on a disk that is full, nothing. Raises OSError."""
+    written = os.write(file, line)
+    if written < len(line):  # half a line would spoil the next one too
+        with suppress(OSError):
+            os.ftruncate(file, os.fstat(file).st_size - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def entry(record: logging.LogRecord) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from scraper.testing.resolve import Loopback
 from scraper.testing.site import Site
 
 from .conftest import QUICK
+from .outputs.disks import small_disk
 
 log = logging.getLogger("scraper.test")
 
@@ -117,6 +118,21 @@ def test_a_full_disk_is_told_once_and_costs_no_more_than_lines(capsys: pytest.Ca
         for _ in range(3):
             log.info("x")
     assert capsys.readouterr().err.count("cannot write /dev/full: ") == 1
+
+
+def test_a_disk_that_is_full_within_a_line_keeps_whole_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        path = disk / "log.jsonl"
+        with kept_log(path, "run", "info"), alone():
+            for _ in range(12):
+                log.info("x" * 10_000)
+            log.info("short")  # for which there is room again
+        said = messages(path)
+        assert 4 <= len(said) <= 8
+        assert said[-1] == "short"
+    assert capsys.readouterr().err.count("No space left") == 1
 
 
 def test_the_level_of_a_run_holds_for_its_file(tmp_path: Path) -> None:

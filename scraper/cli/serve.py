@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -12,14 +11,13 @@ import click
 
 from ..errors import UsageError
 from . import options
+from .extra import DASHBOARD, SCHEDULER, need
 from .project import output_folder, project, shown
 from .terminal import Terminal
 
 if TYPE_CHECKING:
     from ..dashboard.site import Place
     from ..jobs.serving import Parts
-
-NEEDED = ("cronsim", "jinja2", "prometheus_client")
 
 
 @click.command(name="serve")
@@ -44,10 +42,7 @@ def command(
     """
     if os.name != "posix":
         raise UsageError("`scraper serve` needs Linux or macOS: run it in WSL, or in a container")
-    needed = NEEDED[:1] if no_web else NEEDED
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"`scraper serve` needs {', '.join(missing)}: install scraper with its extra `server`")
+    need("serve", *SCHEDULER, *(() if no_web else DASHBOARD))
     folder = output_folder(root).absolute()
     if reset_password:
         click.echo(_password(folder))

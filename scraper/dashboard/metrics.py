@@ -64,6 +64,7 @@ class _Jobs(Collector):
         yield runs
         yield GaugeMetricFamily("scraper_alerts_open", "Alerts that have not recovered.", len(store.open_alerts()))
         lag = self._desk.scheduler.late() if self._desk.scheduler is not None else 0.0
+        yield GaugeMetricFamily("scraper_free_bytes", "Free on the disk of the output folder.", self._desk.free())
         yield GaugeMetricFamily("scraper_scheduler_lag_seconds", "By how much the scheduler is late.", lag)
         age = GaugeMetricFamily("scraper_job_good_age_seconds", "Since the last good run.", labels=["job"])
         items = GaugeMetricFamily("scraper_job_items", "Items of the last good run.", labels=["job"])

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from ..logs import append
 from .guard import address, who
 from .metrics import METRICS
 
@@ -40,7 +41,7 @@ class RequestLog(Log):
     def __call__(self, entry: dict[str, object]) -> None:
         """Write one line."""
         try:
-            os.write(self._file, msgspec.json.encode(entry) + b"\n")
+            append(self._file, msgspec.json.encode(entry) + b"\n")
             if os.fstat(self._file).st_size > self._most:
                 self._path.replace(self._path.with_name(f"{NAME}.1"))
                 before, self._file = self._file, self._opened()

@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 
 import msgspec
 
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from . import password, tries
 from .file import File
 from .tries import TooMany as TooMany
@@ -108,12 +108,14 @@ class Access:
         self._now = clock
         self._store = store
         self._none = password.hashed(secrets.token_urlsafe(16))  # what a name nobody has is compared with
-        with store.change() as base:
-            for statement in TABLES:
-                base.execute(statement)
-            if "owner" not in {row[1] for row in base.execute("PRAGMA table_info(token)")}:  # of an older version
-                base.execute("ALTER TABLE token ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
-                base.execute('UPDATE token SET owner = "by" WHERE "by" IN (SELECT name FROM user)')
+        self._there = not store.read_only or _there(store)
+        if not store.read_only:
+            with store.change() as base:
+                for statement in TABLES:
+                    base.execute(statement)
+                if "owner" not in {row[1] for row in store.rows("PRAGMA table_info(token)")}:  # of an older version
+                    base.execute("ALTER TABLE token ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+                    base.execute('UPDATE token SET owner = "by" WHERE "by" IN (SELECT name FROM user)')
 
     # -- users --------------------------------------------------------------------------------------
 
@@ -122,7 +124,9 @@ class Access:
         return self._store.row("SELECT 1 FROM user") is None
 
     def users(self) -> list[User]:
-        """All users by name."""
+        """All users by name; none in a store that is only read and has never had any."""
+        if not self._there:
+            return []
         rows = self._store.rows("SELECT name, role, changed FROM user ORDER BY name")
         return [User(name=name, role=Role(role).word, changed=changed) for name, role, changed in rows]
 
@@ -258,7 +262,9 @@ class Access:
     # -- tokens -------------------------------------------------------------------------------------
 
     def tokens(self) -> list[Token]:
-        """All API tokens, without what they are."""
+        """All API tokens, without what they are; none in a store that is only read and has never had any."""
+        if not self._there:
+            return []
         query = f'SELECT id, t.name, {ROLE}, "by", made, expires, used, owner FROM {TOKENS} ORDER BY id'
         return [
             Token(id=id, name=name, role=Role(role).word, by=by, made=made, expires=expires, used=used, owner=owner)
@@ -321,3 +327,11 @@ def network(address: str) -> str:
     if found.version == 6 and found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
     return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))
+
+
+def _there(store: File) -> bool:
+    """Whether a store that is only read has users. Raises StoreError when it is of an older version."""
+    found = {name for (name,) in store.rows("SELECT name FROM sqlite_master WHERE name IN ('user', 'device')")}
+    if found == {"user"}:
+        raise StoreError(f"{store.path} is of an older version: open it once where it can be written")
+    return bool(found)

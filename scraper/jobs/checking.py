@@ -22,7 +22,7 @@ from ..convert import wants
 from ..discover import find
 from ..errors import ScraperError, UsageError
 from ..outputs.registry import check_writable, expand
-from ..settings import WILDCARDS, Settings, from_environment, from_files, resolve
+from ..settings import WILDCARDS, Layer, Settings, from_environment, from_files, resolve
 from ..spider import REQUIRED, Spider, arguments
 from .declared import SAMPLE
 from .job import Job
@@ -81,25 +81,52 @@ class Answer(msgspec.Struct, frozen=True):
     described: Described | None = None
 
 
-def check(job: Job, project: Path) -> type[Spider]:
-    """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs hold.
+class Checks:
+    """Checks jobs of one project. What they share is read once: there may be thousands of one spider."""
 
-    Imports the spider, and gives it. Raises Wrong (UsageError) with the job's table and key.
-    """
-    key = "spider"
-    try:
-        kind = find(job.spider, project)
-        key = "args"
-        spider = _begun(kind, job)
-        key = "settings"
-        _settings(kind, job, project)
-        key = "output"
-        for output in job.output:
-            path = expand(output.path, {**SAMPLE, "spider": spider.name})
-            check_writable(str(project / path))
-    except UsageError as error:
-        raise Wrong(("jobs", job.name, *_key(key, str(error))), str(error).removeprefix("settings: ")) from error
-    return kind
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._kinds: dict[str, type[Spider]] = {}
+        self._layers: tuple[Layer, Layer] | None = None  # of settings: the files', the environment's
+
+    def check(self, job: Job) -> type[Spider]:
+        """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs
+        hold.
+
+        Imports the spider, and gives it. Raises Wrong (UsageError) with the job's table and key.
+        """
+        key = "spider"
+        try:
+            kind = self._kind(job.spider)
+            key = "args"
+            spider = _begun(kind, job)
+            key = "settings"
+            self.settings(kind, job)
+            key = "output"
+            for output in job.output:
+                check_writable(str(self._project / expand(output.path, {**SAMPLE, "spider": spider.name})))
+        except UsageError as error:
+            place = ("jobs", job.name, *_key(key, str(error)))
+            raise Wrong(place, str(error).removeprefix("settings: ")) from error
+        return kind
+
+    def _kind(self, spider: str) -> type[Spider]:
+        if spider not in self._kinds:
+            self._kinds[spider] = find(spider, self._project)
+        return self._kinds[spider]
+
+    def settings(self, kind: type[Spider], job: Job) -> Settings:
+        """Those that a run of a job has. Raises UsageError."""
+        if self._layers is None:
+            self._layers = from_files(self._project), from_environment()
+        files, environment = self._layers
+        own = (f"settings of spider {kind.name!r}", dict(kind.settings))
+        return resolve([files, own, environment, ("settings", job.settings)])
+
+
+def check(job: Job, project: Path) -> type[Spider]:
+    """See that one job can run, as `Checks` does. Raises Wrong (UsageError)."""
+    return Checks(project).check(job)
 
 
 def declares(kind: type[Spider]) -> dict[str, dict[str, bool]]:
@@ -118,7 +145,7 @@ def keeps(kind: type[Spider], job: Job, project: Path, given: Sequence[str]) -> 
         value = msgspec.to_builtins(getattr(made, name), enc_hook=str)
         if name not in given and value and (argument.secret or has_secret(f"args.{name}", value)):
             found.append(name)
-    settings = _settings(kind, job, project)
+    settings = Checks(project).settings(kind, job)
     wide = [rule for pattern, rule in settings.hosts.items() if not WILDCARDS.isdisjoint(pattern)]
     if settings.auth or any(rule.auth for rule in wide):
         found.append("settings.auth")
@@ -126,11 +153,6 @@ def keeps(kind: type[Spider], job: Job, project: Path, given: Sequence[str]) -> 
     if {name.lower() for each in fields for name in each} - COMMON:
         found.append("settings.headers")
     return tuple(found)
-
-
-def _settings(kind: type[Spider], job: Job, project: Path) -> Settings:
-    own = (f"settings of spider {kind.name!r}", dict(kind.settings))
-    return resolve([from_files(project), own, from_environment(), ("settings", job.settings)])
 
 
 def _key(key: str, said: str) -> Place:

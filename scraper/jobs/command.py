@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from ..logs import clean
 from .message import Untold
@@ -23,7 +24,7 @@ async def run(words: Sequence[str], body: bytes, folder: Path, *, timeout: float
     One that has exited with 0 may leave processes behind; of any other all is killed.
     """
     said = bytearray()
-    with tempfile.TemporaryFile() as given, _heard(said) as out:
+    with _file() as given, _heard(said) as out:
         given.write(body)
         given.seek(0)
         try:
@@ -47,6 +48,13 @@ async def run(words: Sequence[str], body: bytes, folder: Path, *, timeout: float
         how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
         raise Untold(f"{words[0]} {how}{_tail(said)}")
     return ""
+
+
+def _file() -> IO[bytes]:
+    """A file that takes no room on a disk, which may be full, where there is such a thing."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("message"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 @contextmanager

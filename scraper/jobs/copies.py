@@ -70,7 +70,8 @@ def restore(path: Path, home: Path, *, now: float, who: str) -> Path | None:
         raise StoreError(f"{path} cannot be put back ({error})") from error
     finally:
         lock.release()
-        _clear(new)
+        with suppress(OSError):
+            _clear(new)
     return old
 
 

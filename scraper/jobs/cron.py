@@ -42,8 +42,12 @@ _DAY = 86400
 _DAYS = timedelta(days=1)
 
 
+class NoCron(UsageError):
+    """cronsim is not installed: the times of a cron line are not known here, though nothing is wrong with it."""
+
+
 class Cron:
-    """One cron line in a zone. Raises Unfit for a wrong line, UsageError without cronsim."""
+    """One cron line in a zone. Raises Unfit for a wrong line, NoCron."""
 
     def __init__(self, text: str, zone: ZoneInfo) -> None:
         self.text = text
@@ -131,13 +135,11 @@ class Cron:
 
 
 def _parsed() -> type[CronSim]:
-    """cronsim's reader and walker. Raises UsageError when it is not installed."""
+    """cronsim's reader and walker. Raises NoCron."""
     try:
         from cronsim import CronSim
     except ImportError as error:
-        raise UsageError(
-            "schedule: cron needs the package cronsim: install scraper with its extra `server`"
-        ) from error
+        raise NoCron("schedule: cron needs the package cronsim: install scraper with its extra `server`") from error
     return CronSim
 
 

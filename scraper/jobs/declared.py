@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -25,6 +26,7 @@ from .difference import difference as difference
 from .job import Alerts, Channel, Job, Mail, Output, Overlap, Server
 from .places import Place, Wrong, dotted, line_of
 from .schedule import Schedule
+from .space import limit
 from .whole import EACH, fits
 from .windows import windows
 from .words import duration, size
@@ -151,7 +153,7 @@ def _server(data: Mapping[str, Any]) -> Server:
         Server,
         data.get("server", {}),
         ("server",),
-        {"address": _address},
+        {"address": _address, "free_space": _room},
         groups={name: _fitted("parallel", each, int, ("groups", name)) for name, each in groups.items()},
         channels={name: _channel(each, ("channels", name)) for name, each in channels.items()},
         mail=None if mail is None else _made(Mail, mail, ("mail",), {}),
@@ -181,8 +183,8 @@ def _channel(data: object, place: Place) -> Channel:
 
 def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reader], **fixed: Any) -> T:
     """A value from a table: each key by its reader, or else by its type."""
-    hints = get_type_hints(kind)
-    known = [field for field in msgspec.structs.fields(kind) if field.name not in fixed]
+    hints = _hints(kind)
+    known = [field for field in _fields(kind) if field.name not in fixed]
     names = [field.name for field in known]
     values = dict(fixed)
     for name, value in _table(data, place).items():
@@ -200,6 +202,11 @@ def _made(kind: type[T], data: object, place: Place, readers: Mapping[str, Reade
         if field.required and not values.get(field.name):
             raise Wrong((*place, field.name), "is missing")
     return kind(**values)
+
+
+# Found out once: a file may have thousands of jobs.
+_hints = cache(get_type_hints)
+_fields = cache(msgspec.structs.fields)
 
 
 def _elsewhere(name: str, place: Place) -> str:
@@ -284,6 +291,20 @@ def _windows(value: Any, place: Place) -> tuple[str, ...]:
     except UsageError as error:
         at, _, text = str(error).removeprefix(place[-1]).partition(" ")
         raise Wrong(place, text, at.rstrip(":")) from error
+    return texts
+
+
+def _room(value: Any, place: Place) -> tuple[str, ...]:
+    """Limits of free space; one needs no list, and none at all is "none", 0 or an empty list."""
+    if _none(value) or value == 0:
+        return ()
+    many = isinstance(value, list | tuple)
+    texts: tuple[str, ...] = fit(value, tuple[str, ...]) if many else (str(value),)
+    for number, text in enumerate(texts):
+        try:
+            limit(text, 0)
+        except Unfit as error:
+            raise Wrong(place, f"{error}, or a share such as '5 %'", f"[{number}]" if many else "") from error
     return texts
 
 

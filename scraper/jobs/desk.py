@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ..clock import Clock
 from ..convert import near
 from ..discover import listed
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from . import secret
 from .access import Role
 from .checking import Described, checked, described
@@ -22,14 +22,16 @@ from .deciding import run_now
 from .declared import args_from, job_from, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
-from .job import Job, Server
-from .outlook import Outlook
+from .job import Job, Output, Server
+from .outlook import Outlook, upcoming
+from .owned import Destinations, destination, spare
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
 from .scheduler import Scheduler
 from .secret import Veil
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
+from .space import check_writable, least
 from .store import Conflict as Conflict
 from .store import Jobs
 
@@ -251,7 +253,7 @@ class Desk(RunFiles):
             group=job.group,
             priority=job.priority,
             version=kept.version,
-            next=seen.upcoming[0] if seen.upcoming else None,
+            next=seen.next,
             last=veil.run(last[0]) if last else None,
             open=[*map(veil.run, waiting)],
             recent=[Dot(*row) for row in self.store.rows(DOTS, job.name, RECENT)][::-1],
@@ -266,7 +268,7 @@ class Desk(RunFiles):
             line=self._line(kept, self.store.open_runs(name), len(alarms), veil),
             job=veil.job(kept.job),
             changed=kept.changed,
-            upcoming=[*self._outlook.seen(kept, self.clock.wall()).upcoming],
+            upcoming=upcoming(kept, self.clock.wall()),
             counts={state.value: number for state, number in self.store.counts(name).items()},
             alerts=alarms,
         )
@@ -284,7 +286,7 @@ class Desk(RunFiles):
         old = {each["path"] for each in before.get("output", ())}
         for output in job.output:
             if output.path not in old:
-                await self._off(self._inside, output.path, where, names)
+                await self._off(self._inside, job, output, where, names)
         return job, await self._check(job)
 
     async def _check(self, job: Job, given: Sequence[str] = ()) -> Described:
@@ -305,27 +307,24 @@ class Desk(RunFiles):
             raise UsageError(f"{where}: spider: there is no spider {spider!r}{near(spider, names)}")
         return names
 
-    def _inside(self, path: str, where: str, spiders: Collection[str]) -> None:
+    def _inside(self, job: Job, output: Output, where: str, spiders: Collection[str]) -> None:
         """Items go below the project or the output folder; elsewhere only by jobs.toml, which is its owner's.
 
         Nor do they go where a run keeps its own files, or where other programs look for what they are to do.
         """
-        place, root = Path(os.path.realpath(self.project / path)), Path(os.path.realpath(self.root))
+        path, place = output.path, destination(job, output, self.project)
         within = [Path(os.path.realpath(each)) for each in (self.project, self.root)]
         parts = next((place.relative_to(each).parts for each in within if place.is_relative_to(each)), ())
         if not parts:
             raise UsageError(
                 f"{where}: output: {path!r} is outside of the project: jobs.toml may have it, a form not"
             )
-        if place.is_relative_to(os.path.realpath(self.store.home)):
-            raise UsageError(f"{where}: output: {path!r} is in the folder of the server")
+        try:
+            spare(place, path, self.root, self.store.home, spiders)
+        except UsageError as error:
+            raise UsageError(f"{where}: output: {error}") from error
         if any(part.startswith(".") for part in parts):
             raise UsageError(f"{where}: output: {path!r} is hidden: jobs.toml may have it, a form not")
-        below = place.relative_to(root).parts if place.is_relative_to(root) else ()
-        if len(below) > 2 and below[0] in (*spiders, "{spider}"):
-            raise UsageError(
-                f"{where}: output: {path!r} is in the folder of a run, which keeps its own files there"
-            )
 
     def _environ(self) -> dict[str, str]:
         """What the code of a spider may see of our environment."""
@@ -333,7 +332,16 @@ class Desk(RunFiles):
         return {name: value for name, value in os.environ.items() if name not in names}
 
     def _declared(self) -> Declared:
-        return read(self.project / FILE)
+        declared = read(self.project / FILE)
+        destinations = self.destinations()
+        for job in declared.jobs.values():
+            destinations.check(job)
+        return declared
+
+    def destinations(self) -> Destinations:
+        """Checks where jobs of this project write."""
+        spiders = [each.name for each in listed(self.project)]
+        return Destinations(self.root, self.store.home, self.project, spiders)
 
     def _runs(self, job: str, states: Collection[str], before: int | None, limit: int) -> RunsPage:
         wanted = []
@@ -353,20 +361,32 @@ class Desk(RunFiles):
         return self.veil().run(self.store.run(number))
 
     def _health(self) -> Health:
-        trouble = []
-        with self.store.change():
-            pass  # raises StoreError when it cannot be written
+        trouble: list[str] = []
+        running: list[bool] = []
+        try:
+            self.store.check_place()
+            check_writable(self.store.home)  # the store's own lock would hold up who has something to write
+            running = [run.state is State.RUNNING for run in self.store.open_runs()]
+        except StoreError as error:
+            trouble.append(str(error))
         lag = self.scheduler.late() if self.scheduler is not None else 0.0
         if lag > 60.0:
             trouble.append("the scheduler does not go on")
-        running = [run.state is State.RUNNING for run in self.store.open_runs()]
         return Health(
             ok=not trouble,
             trouble=trouble,
             lag=min(lag, 1e9),
             running=sum(running),
             queued=len(running) - sum(running),
+            free=self.free(),
         )
+
+    def free(self) -> int:
+        """Bytes that are free on the disks of output folder and store, the least; 0 where nobody knows."""
+        try:
+            return least([self.root, self.store.home]).free
+        except OSError:
+            return 0
 
 
 def _declares(about: Described) -> dict[str, dict[str, bool]]:

@@ -50,12 +50,13 @@ def difference(old: Declared, new: Declared, veil: Veil | None = None) -> list[C
         found.append(Change("change", "", keys))
     for name in sorted(old.jobs.keys() | new.jobs.keys()):
         before, after = old.jobs.get(name), new.jobs.get(name)
-        if before is None:
-            made = _keys(Job(name=name, spider=""), after, declared.get(after.spider, ()) if after else ())
-            found.append(Change("add", name, made))
-        elif after is None:
+        if after is None:
             found.append(Change("remove", name))
-        elif keys := _keys(before, after, {*declared.get(before.spider, ()), *declared.get(after.spider, ())}):
+        elif before is None:
+            found.append(Change("add", name, _keys(_BLANK, after, declared.get(after.spider, ()))))
+        elif before != after and (
+            keys := _keys(before, after, {*declared.get(before.spider, ()), *declared.get(after.spider, ())})
+        ):
             found.append(Change("change", name, keys))
     return found
 
@@ -72,8 +73,9 @@ def text(changes: list[Change]) -> str:
     return "\n".join(lines) or "nothing has changed"
 
 
-def _keys(old: Job | Server, new: Job | Server | None, declared: Collection[str] = ()) -> tuple[Differs, ...]:
-    before, after = dict(_leaves(msgspec.to_builtins(old))), dict(_leaves(msgspec.to_builtins(new)))
+def _keys(old: Job | Server, new: Job | Server, declared: Collection[str] = ()) -> tuple[Differs, ...]:
+    before = _BLANK_LEAVES if old is _BLANK else dict(_leaves(msgspec.to_builtins(old)))
+    after = dict(_leaves(msgspec.to_builtins(new)))
     names = [*after, *(name for name in before if name not in after)]
     found = []
     for name in names:
@@ -115,4 +117,6 @@ def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {each.name: each.default for each in fields}
 
 
+_BLANK = Job(name="", spider="")  # what a job that is added is compared with
+_BLANK_LEAVES = dict(_leaves(msgspec.to_builtins(_BLANK)))
 _CHANNEL, _MAIL = _defaults(Channel), _defaults(Mail)

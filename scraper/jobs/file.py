@@ -27,6 +27,7 @@ class File:
     def __init__(self, home: Path, *, read_only: bool = False) -> None:
         self.home = home
         self.path = home / schema.NAME
+        self.read_only = read_only
         self._base = schema.look(self.path) if read_only else schema.connect(self.path)
         self._which = _which(self.path)
         self._lock = RLock()
@@ -50,6 +51,11 @@ class File:
         """See that nobody has removed the file, or put another in its place. Raises StoreError."""
         if _which(self.path) != self._which:
             raise StoreError(f"{self.path} was removed or replaced while it was in use")
+
+    def stamp(self) -> tuple[int, int]:
+        """Another one whenever the store has changed, by us or by other processes. Raises StoreError."""
+        with self._lock:
+            return self.rows("PRAGMA data_version")[0][0], self._base.total_changes
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:

@@ -127,3 +127,5 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mail: Mail | None = None
     keep_days: float = 365.0  # history older than this is deleted; 0: never
     address: str = ""  # what links in alerts begin with
+    # People are told when less than each of these is free: sizes, and shares of the disk; empty: never
+    free_space: tuple[str, ...] = ("1 GiB", "5 %")

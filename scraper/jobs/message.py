@@ -16,6 +16,7 @@ from .store import Jobs
 
 SCHEMA = 1  # of the JSON; a reader may rely on what one number means, new members may come
 OPEN, RECOVERED = "open", "recovered"
+SERVER = "server"  # what an alert is of that no job has
 LONGEST = 1000  # characters of a text
 MOST = 200  # alerts of which one message tells all; of more it tells the number
 TITLE = 150  # characters of a title
@@ -30,7 +31,10 @@ class Untold(ScraperError):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert of a message. Times are in seconds since 1970; `ended` is 0 while `state` is "open"."""
+    """One alert of a message; `job` is "" for one of the server itself.
+
+    Times are in seconds since 1970; `ended` is 0 while `state` is "open".
+    """
 
     id: int
     job: str
@@ -70,7 +74,7 @@ def written(store: Jobs, delivery: Delivery, now: float) -> Message:
     told += [_told(alert, server, ended=True) for alert in over]
     few = tuple(told[:MOST])
     return Message(
-        delivery=delivery.id, at=round(now, 3), title=title(few), text=_text(few, len(told) - len(few)),
+        delivery=delivery.id, at=round(now, 3), title=title(few), text=text_of(few, len(told) - len(few)),
         more=len(told) - len(few), alerts=few,
     )  # fmt: skip
 
@@ -83,7 +87,7 @@ def example(server: Server, channel: str, now: float) -> Message:
 
 
 def _told(alert: Alert, server: Server, *, ended: bool) -> Told:
-    page = f"runs/{alert.last}" if alert.last else f"jobs/{alert.job}"
+    page = f"runs/{alert.last}" if alert.last else f"jobs/{alert.job}" if alert.job else "alerts"
     return Told(
         id=alert.id, job=alert.job, rule=alert.rule, state=RECOVERED if ended else OPEN, text=_short(alert.text),
         run=alert.last, at=alert.at, ended=alert.ended if ended else 0.0,
@@ -94,25 +98,26 @@ def _told(alert: Alert, server: Server, *, ended: bool) -> Told:
 
 def command(alert: Alert) -> str:
     """What to type to see more."""
-    return (
-        f"scraper jobs log {alert.last}" if alert.last and alert.rule != STALE else f"scraper jobs show {alert.job}"
-    )
+    if alert.last and alert.rule != STALE:
+        return f"scraper jobs log {alert.last}"
+    return f"scraper jobs show {alert.job}" if alert.job else "scraper jobs alerts"
 
 
 def title(told: Sequence[Told]) -> str:
     """One line: `shop: failed`, `3 alerts, 1 recovered: books, shop`."""
     if len(told) == 1:
         only = told[0]
-        return f"{only.job}: {only.rule}{' has recovered' if only.state == RECOVERED else ''}"
+        return f"{only.job or SERVER}: {only.rule}{' has recovered' if only.state == RECOVERED else ''}"
     over = sum(each.state == RECOVERED for each in told)
     counted = [f"{len(told) - over} alert{'s' if len(told) - over != 1 else ''}"] if len(told) > over else []
     counted += [f"{over} recovered"] if over else []
-    names = ", ".join(sorted({each.job for each in told}))
+    names = ", ".join(sorted({each.job or SERVER for each in told}))
     line = f"{', '.join(counted)}: {names}"
     return line if len(line) <= TITLE else f"{line[: TITLE - 1]}…"
 
 
-def _text(told: Iterable[Told], more: int) -> str:
+def text_of(told: Iterable[Told], more: int = 0) -> str:
+    """Alerts for people to read, and how many more there are."""
     parts = ["\n".join(_lines(each)) for each in told]
     if more:
         parts.append(f"and {more:,} more: see all with `scraper jobs alerts`")
@@ -123,10 +128,10 @@ def _lines(told: Told) -> list[str]:
     times = f", {told.times} runs so far" if told.times > 1 else ""
     since = f"since {moment(told.at)}{times}"
     if told.state == RECOVERED:
-        lines = [f"{told.job}: {told.rule} has recovered", f"  {told.ending}"]
+        lines = [f"{told.job or SERVER}: {told.rule} has recovered", f"  {told.ending}"]
         lines += [f"  it was: {told.text} ({since}, until {moment(told.ended)})"]
     else:
-        lines = [f"{told.job}: {told.rule}", f"  {told.text}", f"  {since}"]
+        lines = [f"{told.job or SERVER}: {told.rule}", f"  {told.text}", f"  {since}"]
     if told.link:
         lines.append(f"  {told.link}")
     return [*lines, f"  more: {told.type}"]

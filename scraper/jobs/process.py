@@ -24,6 +24,7 @@ from .child import Child, in_thread
 from .examination import STOPPED, Examination
 from .job import Job
 from .order import Words
+from .owned import destination, spare
 from .record import JobRun, as_told
 from .runner import Ask, Ended
 
@@ -59,6 +60,8 @@ class Processes:
 
     async def start(self, run: JobRun, job: Job) -> CrawlProcess:
         """A process for crawl `run.run`, waiting for `go`. Raises UsageError, OSError."""
+        for each in job.output:  # a link may lead elsewhere than when the job was declared
+            spare(destination(job, each, self.project), each.path, self.root, self.home, [job.spider])
         outputs = tuple(Place(each.path, each.append) for each in job.output if each.only == "items")
         order = Words(job.spider, {**job.args, **run.args}, job.settings, outputs).encoded()
         log = said.path_of(self.home, run.id)

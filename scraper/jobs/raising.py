@@ -19,6 +19,7 @@ from .store import Jobs
 from .windows import Window, free, windows
 from .zones import zone_named
 
+SERVER = Job(name="", spider="")  # stands for the server, which has alerts of its own and tells all channels
 GROUP = 30.0  # seconds in which what comes for one channel becomes one message
 MANY = 100  # steps through quiet hours
 
@@ -39,7 +40,7 @@ def tell(store: Jobs, job: Job, verdicts: Iterable[Verdict], now: float) -> None
     """Open, keep or end the alerts of a job as these say, and queue what people are to hear of it."""
     with store.change():
         server = store.server()
-        opened = {alert.rule: alert for alert in store.open_alerts(job.name)}
+        opened = {alert.rule: alert for alert in store.open_alerts(job.name) if alert.job == job.name}
         for verdict in verdicts:
             alert = opened.get(verdict.rule)
             if verdict.fires:

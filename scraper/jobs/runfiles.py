@@ -34,6 +34,7 @@ from .zones import zone_named
 T = TypeVar("T")
 PATIENCE = 0.15  # seconds that a page of requests may look for them
 SLOW = 2  # readings at once that take time in proportion to a run's size
+SEARCHES = 2  # at once, each through some 24 MB: they share their threads with all that is done off the loop
 EXPORTS = 4  # copies of the items of a run that are on the disk at once, for somebody to take
 TAIL = 64 * 1024  # bytes of a text that are shown
 HOSTS = 100
@@ -57,6 +58,7 @@ class RunFiles:
         self.project = project
         self._sources = Sources(project)
         self._slow = asyncio.Semaphore(SLOW)
+        self._searches = asyncio.Semaphore(SEARCHES)
         self._exports = asyncio.Semaphore(EXPORTS)
 
     async def run(self, number: int) -> RunPage:
@@ -192,7 +194,10 @@ class RunFiles:
                 return files.last(path, few, end=end)
             return files.lines(path, at, few, end=end, search=search)
 
-        return await asyncio.to_thread(read)
+        if not search:
+            return await asyncio.to_thread(read)
+        async with self._searches:
+            return await asyncio.to_thread(read)
 
     def _output(self, number: int) -> str:
         self.planned(number)

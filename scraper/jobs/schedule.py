@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from heapq import merge
 from itertools import islice, takewhile
@@ -24,6 +25,7 @@ from .words import CENTURY, DASH
 from .zones import FIRST, LAST, counted, dated, zone_named
 
 LONGEST = 1000  # characters of a schedule
+SHARED = 4096  # schedules that are remembered: thousands of jobs have few different ones
 
 
 class Rule(Protocol):
@@ -42,18 +44,41 @@ class Rule(Protocol):
         ...
 
 
+class Shared:
+    """A rule with what was found out of it, which all jobs of that rule share. Safe between threads."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        # Two moments (mostly the first of all and one of today) with the first planned one after each, which is
+        # that of all moments between them too
+        self._known = ((math.inf, -math.inf),) * 2
+
+    def after(self, t: float) -> float:
+        """The first moment later than `t`, infinity when there is none. Mostly a look at what is known."""
+        for low, high in self._known:
+            if low <= t < high:
+                return high
+        found = next(self.rule.times(t), math.inf)
+        others = [each for each in self._known if each[1] != found]
+        self._known = (others[-1], (t, found))
+        return found
+
+    @cached_property
+    def said(self) -> str:
+        """The rule in words."""
+        return self.rule.said()
+
+
 class Schedule:
     """The planned times of one job. Moments are seconds since 1970."""
 
-    def __init__(self, job: Job, rules: tuple[Rule, ...], zone: ZoneInfo, start: float, end: float) -> None:
+    def __init__(self, job: Job, rules: tuple[Shared, ...], zone: ZoneInfo, start: float, end: float) -> None:
         self.job = job
-        self.rules = rules
+        self._rules = rules
         self.zone = zone
         self.start = start  # the first moment that may be planned
         self.end = end  # and the last one
         self.blackout: tuple[Window, ...] = windows(job.blackout, "blackout")
-        # For each rule a moment and the first planned one after it, which is that of all moments between them too
-        self._known = [(math.inf, -math.inf)] * len(rules)
 
     @classmethod
     def parse(cls, job: Job) -> Schedule:
@@ -67,7 +92,7 @@ class Schedule:
             raise UsageError(f"end {job.end!r} is before start {job.start!r}")
         if not 0 <= job.jitter <= CENTURY:
             raise UsageError(f"jitter must be from 0 seconds to 100 years, not {job.jitter}")
-        rules = tuple(_rule(part, zone) for part in _parts(job.schedule))
+        rules = tuple(_shared(part, zone) for part in _parts(job.schedule))
         schedule = cls(job, rules, zone, start, end)
         if rules and schedule.after(FIRST) is None:
             limits = [f"{key} {text!r}" for key, text in (("start", job.start), ("end", job.end)) if text]
@@ -80,7 +105,7 @@ class Schedule:
         t = max(t, self.start - 1)
         if t >= self.end:
             return None
-        first = min((self._next(number, t) for number in range(len(self.rules))), default=math.inf)
+        first = min((each.after(t) for each in self._rules), default=math.inf)
         return first if first <= self.end else None
 
     def between(self, a: float, b: float, most: int) -> Iterator[float]:
@@ -96,8 +121,8 @@ class Schedule:
         a, b = max(math.floor(a) if a > FIRST else FIRST, self.start - 1), min(b, self.end)
         if b <= a:
             return 0
-        if len(self.rules) == 1:
-            return self.rules[0].count(a, math.floor(b))
+        if len(self._rules) == 1:
+            return self._rules[0].rule.count(a, math.floor(b))
         return counted(self._times(a), b)
 
     def begins(self, planned: float) -> float:
@@ -111,8 +136,8 @@ class Schedule:
 
     def said(self) -> str:
         """For people: "every day at 08:30 Europe/Berlin"."""
-        parts = "; ".join(rule.said() for rule in self.rules)
-        if parts and not all(isinstance(rule, Passing) for rule in self.rules):
+        parts = "; ".join(each.said for each in self._rules)
+        if parts and not all(isinstance(each.rule, Passing) for each in self._rules):
             parts = f"{parts}{'' if parts[-1].isdigit() else ','} {self.zone.key}"
         if parts and self.job.start:
             parts = f"{parts}, from {self.job.start}"
@@ -122,18 +147,10 @@ class Schedule:
             parts = f"{parts}{'; ' * bool(parts)}after {', '.join(self.job.after)}"
         return parts or "by hand"
 
-    def _next(self, number: int, t: float) -> float:
-        """The first moment of a rule later than `t`, infinity when there is none."""
-        low, high = self._known[number]
-        if not low <= t < high:
-            low, high = t, next(self.rules[number].times(t), math.inf)
-            self._known[number] = (low, high)
-        return high
-
     def _times(self, after: float) -> Iterator[float]:
         """The moments of all rules later than `after`, each once."""
         last = after
-        for moment in merge(*(rule.times(after) for rule in self.rules)):
+        for moment in merge(*(each.rule.times(after) for each in self._rules)):
             if moment > last:
                 yield moment
                 last = moment
@@ -155,6 +172,12 @@ def _parts(text: str) -> list[str]:
         raise UsageError(f"schedule must have at most {LONGEST} characters, not {len(text)}")
     parts = [" ".join(part.replace(DASH, "-").split()) for part in text.split(";")]
     return [part for part in parts if part]
+
+
+@lru_cache(maxsize=SHARED)
+def _shared(text: str, zone: ZoneInfo) -> Shared:
+    """One schedule, read once. Raises UsageError."""
+    return Shared(_rule(text, zone))
 
 
 def _rule(text: str, zone: ZoneInfo) -> Rule:

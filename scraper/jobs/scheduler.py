@@ -14,6 +14,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from heapq import heapify, heappop, heappush
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -83,13 +84,14 @@ class Scheduler:
         self._server = Server()
         self._jobs: dict[str, Entry] = {}
         self._runs: dict[int, JobRun] = {}  # those that are not over
-        self._planned: dict[str, float] = {}  # the next planned time of each job
+        self._due: list[tuple[float, str]] = []  # a heap of the next planned time of each job that has one
         self._free_from: dict[str, float] = {}  # see Situation
         self._now = 0.0  # wall-clock second of this look
         self._listeners: list[Callable[[News], None]] = []
         self._news = asyncio.Event()
         self._changed = True  # the jobs, since they were read
         self._read_at = self._looked_at = 0.0  # monotonic
+        self._seen: tuple[int, int] | None = None  # the stamp of the store when the jobs were read
         self._ahead: float | None = None  # of the wall clock before the monotonic one
         self._stopping: Ask | None = None
 
@@ -170,7 +172,6 @@ class Scheduler:
             self._changed = False
             self._read_at = self.clock.monotonic()
             await self._apart(self.store.check_place)
-            self._server = await self._apart(self.store.server)
             await self._read_jobs()
         self._runs = {run.id: run for run in await self._apart(self.store.open_runs)}
         self._free_from = {}
@@ -186,16 +187,19 @@ class Scheduler:
 
     async def _tick(self) -> None:
         """Plan the runs whose time has come."""
-        for name in [name for name, planned in self._planned.items() if planned <= self._now]:
+        while self._due and self._due[0][0] <= self._now:
+            _, name = heappop(self._due)
             entry = self._jobs[name]
             made = await self._apart(ticked, self.store, entry, self._now)
             if made is None:
+                self._seen = None  # what is known of it is no longer so
                 self.wake()
                 continue
             for run in made:
                 self._told(run)
-            self._jobs[name] = Entry(replace(entry.kept, upto=self._now), entry.times)
-            self._planned[name] = _next(self._jobs[name])
+            self._jobs[name] = entry = Entry(replace(entry.kept, upto=self._now), entry.times)
+            if (planned := _next(entry)) < math.inf:
+                heappush(self._due, (planned, name))
 
     async def _end(self) -> None:
         """End the runs that must not go on: somebody or a newer run wants it, or they are beyond a limit."""
@@ -237,7 +241,7 @@ class Scheduler:
     def _until(self) -> float:
         """The monotonic second of the next look, should nothing happen before."""
         now, waits = self.clock.monotonic(), [RECHECK]
-        due = min(self._planned.values(), default=math.inf)
+        due = self._due[0][0] if self._due else math.inf
         waits.append(min(due, plan.next_time(self._situation())) - self.clock.wall())
         for working in self.working.values():
             job = self._job(working.run)
@@ -273,10 +277,17 @@ class Scheduler:
         return None if entry is None else entry.job
 
     async def _read_jobs(self) -> None:
+        """Read what is declared, unless nothing in the store has changed: thousands of jobs take a while."""
+        seen, self._seen = self._seen, await self._apart(self.store.stamp)
+        if seen == self._seen:
+            return
+        self._server = await self._apart(self.store.server)
         kept = {each.job.name: each for each in await self._apart(self.store.jobs)}
         before = self._jobs
         self._jobs = {name: _entry(each, before.get(name)) for name, each in kept.items()}
-        self._planned = {name: _next(entry) for name, entry in self._jobs.items()}
+        planned = ((_next(entry), name) for name, entry in self._jobs.items())
+        self._due = [each for each in planned if each[0] < math.inf]
+        heapify(self._due)
         for name in before.keys() | kept.keys():
             old, new = before.get(name), self._jobs.get(name)
             if old is None or new is None or old.kept.version != new.kept.version:

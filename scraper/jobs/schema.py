@@ -100,6 +100,8 @@ STEPS: dict[int, tuple[str, ...]] = {2: TOLD}
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the store to change it, making or upgrading it. Raises StoreError."""
+    if _held_still(path):
+        raise StoreError(f"{path} can only be looked at here: its folder cannot be written")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
@@ -121,23 +123,53 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def look(path: Path) -> sqlite3.Connection:
-    """Open the store to read it only. Raises StoreError."""
-    if not path.is_file():
+    """Open the store to read it only, also where nobody can write: a copy, another disk. Raises StoreError."""
+    if not there(path):
         raise StoreError(f"{path} is not there: there are no jobs here yet")
+    still = _held_still(path)
     try:
-        base = _reader(path)
-        if base is None:  # of an older version, or its last writer has died: who mends that must be able to write
+        # Where no program has it open there is no index of the log, which SQLite could not make beside it
+        base = _reader(path, "immutable=1" if still and not _in_use(path) else "mode=ro")
+        if base is None and not still:
             connect(path).close()
             base = _reader(path)
     except sqlite3.Error as error:
-        raise StoreError(trouble(path, error)) from error
+        if still and str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_CANTOPEN"):
+            base = None
+        else:
+            raise StoreError(trouble(path, error)) from error
+    if base is None and still:
+        raise StoreError(
+            f"{path} must be put in order before it can be read (it is of an older version, or its last writer was "
+            "cut off), and its folder cannot be written: copy the folder, and look at the copy"
+        )
     if base is None:
         raise StoreError(f"{path} cannot be read beside the program that changes it; try again")
     return base
 
 
-def _reader(path: Path) -> sqlite3.Connection | None:
-    address = f"{path.resolve().as_uri()}?mode=ro"
+def there(path: Path) -> bool:
+    """Whether there is a store. Raises StoreError where one may not even see that."""
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _held_still(path: Path) -> bool:
+    """Whether there is a store that we cannot change, nor anything beside it."""
+    return there(path) and not os.access(path.parent, os.W_OK)
+
+
+def _in_use(path: Path) -> bool:
+    """Whether a program has a store open, or had when it was cut off, and left a log with something in it."""
+    index, log_of = (path.with_name(f"{path.name}-{end}") for end in ("shm", "wal"))
+    return index.exists() or (log_of.is_file() and log_of.stat().st_size > 0)
+
+
+def _reader(path: Path, how: str = "mode=ro") -> sqlite3.Connection | None:
+    """None for one of an older version, or whose last writer has died: who mends that must be able to write."""
+    address = f"{path.resolve().as_uri()}?{how}"
     base = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
         if check(base, path) == VERSION:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..logs import RUN, entry
+from ..logs import RUN, append, entry
 
 NAME = "server.log"
 MOST = 10 * 2**20  # bytes; then it becomes server.log.1, in place of the one before
@@ -35,7 +35,7 @@ class ServerLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         try:
-            self._file.write(msgspec.json.encode(entry(record)) + b"\n")
+            append(self._file.fileno(), msgspec.json.encode(entry(record)) + b"\n")
             if self._file.tell() > self._most:
                 self._turn()
         except OSError as error:

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from ..clock import Clock
-from ..errors import OutputError, UsageError, first
+from ..errors import OutputError, StoreError, UsageError, first
 from ..lock import Lock
-from . import notify, said, serverlog, system, waking
+from . import notify, parting, said, serverlog, system, waking
 from .baseline import baseline
 from .job import Job, Server
 from .process import Processes
@@ -70,6 +70,7 @@ async def serve(
     clock = clock or Clock()
     with ExitStack() as during:
         during.enter_context(_alone(home))
+        parting.prepare(home)
         for each in opened:
             during.enter_context(each)
         during.enter_context(serverlog.kept(home))
@@ -127,6 +128,7 @@ class _Life:
         self._notify = notify.Notify()
         self._signals = 0
         self._scheduling: asyncio.Task[None] | None = None
+        self._server = parts.store.server()
         self._listen(during)
 
     async def run(self, beside: Sequence[Beside], said_ready: Callable[[Parts], None] | None) -> None:
@@ -147,9 +149,20 @@ class _Life:
                     each.cancel()
         except BaseExceptionGroup as group_error:
             error = first(group_error)
-            log.error("the server ends here: %s; crawls go on, and the next server finds them", error)
+            log.error("the server ends here: %s; %s", error, parting.GOES_ON)
+            if isinstance(error, Exception) and not isinstance(error, UsageError):
+                parts = self._parts
+                await parting.tell(
+                    self._declared(), error, home=parts.home, project=parts.project, clock=parts.clock
+                )
             raise error from None
         log.info("server %d has ended", os.getpid())
+
+    def _declared(self) -> Server:
+        """What holds for all jobs, as far as the store can still be read."""
+        with suppress(StoreError):
+            return self._parts.store.server()
+        return self._server
 
     def _listen(self, during: ExitStack) -> None:
         loop = asyncio.get_running_loop()

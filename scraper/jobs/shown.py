@@ -115,10 +115,11 @@ class SpiderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the server works; `trouble` is empty when it does. `lag` is by how many seconds the scheduler is
-    late, `running` and `queued` are planned runs."""
+    late, `running` and `queued` are planned runs, `free` the bytes that are free on the disk."""
 
     ok: bool
     trouble: list[str] = []
     lag: float = 0.0
     running: int = 0
     queued: int = 0
+    free: int = 0

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from ..convert import near
 from ..errors import StoreError, UsageError
 from .copies import backup, restore
+from .cron import NoCron
 from .difference import Change, Declared, difference
 from .file import Row
 from .history import History
@@ -40,9 +41,16 @@ class Conflict(UsageError):
 class Jobs(History, Notices, Sealed):
     """The store in the folder `home`. Raises StoreError, where it cannot be opened too."""
 
+    def __init__(self, home: Path, *, read_only: bool = False) -> None:
+        super().__init__(home, read_only=read_only)
+        self._read: dict[str, Job] = {}  # the jobs that were read last, by their text: mostly they stay the same
+
     def jobs(self) -> list[Kept]:
         """All jobs, by name."""
-        return [_kept(row) for row in self.rows(f"SELECT {_KEPT} FROM job ORDER BY name")]
+        rows = self.rows(f"SELECT {_KEPT} FROM job ORDER BY name")
+        found = [_kept(row, self._read.get(row[0])) for row in rows]
+        self._read = {row[0]: each.job for row, each in zip(rows, found, strict=True)}
+        return found
 
     def job(self, name: str) -> Kept:
         """One job. Raises UsageError, with a name that is near."""
@@ -93,7 +101,10 @@ class Jobs(History, Notices, Sealed):
         self.wake()
 
     def pause(self, name: str, why: str, now: float, who: str) -> None:
-        """Plan no runs of a job until it is unpaused; those that are planned take place. Raises UsageError."""
+        """Plan no runs of a job until it is unpaused; those that are planned take place.
+
+        Raises UsageError when there is none, NoCron where what it has missed could not be put on record.
+        """
         self._pause(name, True, why, now, who)
 
     def unpause(self, name: str, now: float, who: str) -> None:
@@ -125,16 +136,21 @@ class Jobs(History, Notices, Sealed):
         by_hand = {each.job.name: each.job for each in self.jobs() if each.source != FILE}
         return [_taken_over(each, by_hand, declared, veil) for each in changes]
 
-    def apply(self, declared: Declared, now: float, who: str, declares: Declares | None = None) -> list[Change]:
+    def apply(
+        self, declared: Declared, now: float, who: str, declares: Declares | None = None,
+        *, expected: list[Change] | None = None,
+    ) -> list[Change]:  # fmt: skip
         """Make the jobs from the file what is declared, all of it or, when it raises, nothing; gives the changes.
 
         Jobs from the file that are not declared any more are removed; those made by hand stay. `declares` is what
         the spiders say of their arguments, where they were imported. Raises UsageError when these do not go with
-        what is declared.
+        what is declared, and Conflict when the changes are not those `expected`.
         """
         with self.change() as base:
             keep(base, declares or {})
             changes = self.pending(declared)
+            if expected is not None and changes != expected:
+                raise Conflict("nothing was applied: the jobs were changed meanwhile; look at the difference again")
             for change in changes:
                 if not change.job:
                     _set_server(base, declared.server)
@@ -179,9 +195,10 @@ class Jobs(History, Notices, Sealed):
     restore = staticmethod(restore)
 
 
-def _kept(row: Row) -> Kept:
+def _kept(row: Row, job: Job | None = None) -> Kept:
+    """A row of the columns _KEPT; `job` is its first, where that was read before."""
     try:
-        job = msgspec.json.decode(row[0], type=Job)
+        job = job or msgspec.json.decode(row[0], type=Job)
     except msgspec.MsgspecError as error:
         raise StoreError(f"the store has a job that cannot be read: {error}") from error
     source, paused, paused_why, upto, changed, version = row[1:]
@@ -236,6 +253,8 @@ def _account(base: sqlite3.Connection, kept: Kept, now: float, why: str) -> None
     """Put on record what of a job's times has passed that nobody will look at any more: one row for all of them."""
     try:
         schedule = Schedule.parse(kept.job)
+    except NoCron:
+        raise
     except UsageError:  # its time zone, say, is not on this machine any more: nobody knows its times
         return
     first = schedule.after(kept.upto)

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,12 +20,12 @@ from msgspec.structs import replace
 
 from ..clock import Clock
 from ..errors import UsageError
-from . import channels, raising
+from . import channels, raising, space
 from .alerts import STALE, judge, stale, taking_long
 from .facts import facts
 from .job import DAY, HOUR
 from .message import Untold, written
-from .record import GOOD, Delivery, Kept, State
+from .record import GOOD, Delivery, JobRun, Kept, State
 from .schedule import Schedule
 from .scheduler import RECHECK, Apart
 from .store import Jobs
@@ -57,6 +57,7 @@ class Telling:
         self._chance = chance
         self._news = asyncio.Event()
         self._busy: set[str] = set()  # channels that are being told something
+        self._fresh: dict[str, tuple[Kept, float]] = {}  # until when a job, as it stood, has no good run to miss
 
     async def run(self) -> None:
         """Tell people until cancelled."""
@@ -90,8 +91,12 @@ class Telling:
                 self._judge(id)
         now = self.clock.wall()
         times = [now + RECHECK]
+        self._watch_space(now)
+        running: dict[str, list[JobRun]] = {}
+        for run in self.store.open_runs():
+            running.setdefault(run.job, []).append(run)
         for kept in self.store.jobs():
-            times += self._watch(kept, now)
+            times += self._watch(kept, running.get(kept.job.name, ()), now)
         return min(times)
 
     def _judge(self, id: int) -> None:
@@ -110,17 +115,31 @@ class Telling:
                 log.info("job %r: %s: %s", run.job, verdict.rule, verdict.text)
         raising.settle(self.store, run, judgement, self.clock.wall())
 
-    def _watch(self, kept: Kept, now: float) -> list[float]:
+    def _watch_space(self, now: float) -> None:
+        """Ask whether there is little free space."""
+        try:
+            found = space.least([self.root, self.store.home])
+        except OSError as error:
+            log.warning("nobody knows how much space is free: %s", error)
+            return
+        opened = any(each.rule == space.RULE for each in self.store.open_alerts() if not each.job)
+        verdict = space.judged(found, self.store.server().free_space, opened=opened)
+        if verdict is not None:
+            raising.tell(self.store, raising.SERVER, [verdict], now)
+
+    def _watch(self, kept: Kept, running: Sequence[JobRun], now: float) -> list[float]:
         """Ask the rules that only time breaks; gives when they may be broken next."""
         job, times = kept.job, []
         if job.alerts.longer_than is not None:
-            for run in self.store.open_runs(job.name):
+            for run in running:
                 if (verdict := taking_long(job, run, now)) is not None:
                     raising.tell(self.store, job, [verdict], now)
                 elif run.began:
                     times.append(run.began + job.alerts.longer_than)
         if job.alerts.no_run_in is not None:
-            times += self._watch_good(kept, job.alerts.no_run_in, now)
+            known, until = self._fresh.get(job.name, (None, 0.0))
+            same = known is not None and (known.job, known.version) == (kept.job, kept.version)
+            times += [until] if same and now < until else self._watch_good(kept, job.alerts.no_run_in, now)
         return times
 
     def _watch_good(self, kept: Kept, limit: float, now: float) -> list[float]:
@@ -130,6 +149,7 @@ class Telling:
         if good is None and (first := self.store.first(name)) is not None:
             since = min(since, first.planned)
         if now - since < limit and not any(each.rule == STALE for each in self.store.open_alerts(name)):
+            self._fresh[name] = kept, since + limit  # a later good run only makes it later
             return [since + limit]  # nothing to say
         if _over(kept, now):
             raising.close(self.store, kept.job, STALE, "its schedule is over", now)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from scraper.jobs import runfiles
 from scraper.jobs.access import Access
 from scraper.jobs.declared import NAME
 from scraper.jobs.desk import DOTS, RECENT, Desk
+from scraper.jobs.job import Job
 from scraper.jobs.process import Processes
 from scraper.jobs.record import Alert, Cause, JobRun, State
 from scraper.jobs.scheduler import Scheduler
@@ -373,6 +376,37 @@ async def test_users_and_tokens_are_made_once_shown_and_removed(api: Program, cl
     ]  # fmt: skip
 
 
+async def test_whether_it_works_is_told_while_another_program_writes_to_the_store(
+    api: Program, client: Client, desk: Desk
+) -> None:
+    with closing(sqlite3.connect(desk.store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(3):  # less than one waits for a lock
+            assert (await client.get("/healthz")).status == 200
+    assert (await (await client.get("/healthz", headers=api._fields)).json())["free"] > 0
+    desk.store.path.rename(desk.store.path.with_name("away"))
+    answer = await client.get("/healthz")
+    assert (answer.status, await answer.json()) == (503, {"ok": False})
+
+
+async def test_many_searches_leave_room_for_everything_else(desk: Desk) -> None:
+    """In threads of three, of which searches through a large file take two."""
+    desk.store.put(Job(name="shop", spider="shop"), now=0.0, who="ann")
+    run = desk.store.plan(JobRun(id=0, job="shop", spider="shop", planned=1.0, run="r"))
+    assert run is not None
+    folder = desk.root / "shop" / "r"
+    folder.mkdir(parents=True)
+    with (folder / "log.jsonl").open("wb") as file:
+        file.truncate(24 * 2**20)
+    with ThreadPoolExecutor(3) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        searches = [asyncio.create_task(desk.log(run.id, 0, search="x")) for _ in range(10)]
+        await asyncio.sleep(0)
+        await desk.jobs()
+        assert sum(each.done() for each in searches) <= 4
+        await asyncio.gather(*searches)
+
+
 async def test_it_says_whether_it_works_and_gives_its_numbers(api: Program, client: Client, desk: Desk) -> None:
     healthy = await client.get("/healthz")
     assert (healthy.status, await healthy.json()) == (200, {"ok": True})
@@ -392,6 +426,8 @@ async def test_it_says_whether_it_works_and_gives_its_numbers(api: Program, clie
     text = await (await client.get("/metrics", headers=api._fields)).text()
     assert 'scraper_http_requests_total{method="GET",route="/healthz",status="200"} 1.0' in text
     assert 'scraper_runs{state="failed"} 0.0' in text
+    free = float(next(line for line in text.splitlines() if line.startswith("scraper_free_bytes ")).split()[1])
+    assert free > 0
     assert "xxxx" not in text
 
 

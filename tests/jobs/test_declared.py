@@ -19,6 +19,7 @@ WHOLE = """
 [server]
 parallel = 2
 keep_days = 90
+free_space = "10 %"
 address = "https://jobs.example.com"
 
 [groups]
@@ -84,6 +85,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert declared.server == Server(
         parallel=2,
         keep_days=90,
+        free_space=("10 %",),
         address="https://jobs.example.com",
         groups={"books": 2},
         channels={
@@ -179,6 +181,8 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
             JOB + "output = 'x.jsn'",
             "jobs.toml:3: [jobs.shop] output: x.jsn: the ending .jsn names no format (did you",
         ),
+        ("[server]\nfree_space = 'some'", "jobs.toml:2: [server] free_space: must be a size such as '500 MB'"),
+        ("[server]\nfree_space = ['1 GiB', '0 %']", "jobs.toml:2: [server] free_space[1]: must be more than 0 %"),
         (JOB + "output = 'x-{rn}.csv'", "there is no {rn} (did you mean run?)"),
         (JOB + "output = '-'", "a job has no standard output"),
         (JOB + "output = {path = 'x.csv', olny = 1}", "output.olny: unknown key; did you mean 'only'?"),

@@ -243,3 +243,10 @@ async def test_the_last_good_run_is_compared_with(place: Place) -> None:
     assert (found.added, found.changed, found.removed) == (PAGES - 5, 0, 0)
     assert (place.folder / "c.jsonl").read_text().count('"_change":"added"') == PAGES - 5
     assert (place.root / "shop" / second.run / "changes.json").is_file()
+
+
+async def test_an_output_that_leads_into_the_folder_of_the_server_by_now_is_not_written(place: Place) -> None:
+    (place.folder / "x.jsonl").symlink_to(place.home / "jobs.sqlite")
+    job = Job(name="shop", spider="shop", output=(Output("x.jsonl"),))
+    with pytest.raises(UsageError, match="is in the folder of the server"):
+        await place.runner().start(place.run(), job)

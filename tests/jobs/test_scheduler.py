@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from scraper.errors import UsageError
 from scraper.jobs import scheduler as scheduling
 from scraper.jobs.deciding import recorded_waiting
 from scraper.jobs.job import DAY, HOUR, Job, Server
-from scraper.jobs.record import Cause, JobRun, State
+from scraper.jobs.record import Cause, JobRun, Kept, State
 from scraper.jobs.scheduler import News, Scheduler
 from scraper.jobs.store import Jobs
 
@@ -288,3 +289,18 @@ async def test_the_store_is_read_in_a_thread_and_the_loop_stays_free(tmp_path: P
         assert not task.done()
         scheduler.stop()
         await asyncio.wait_for(task, 5)
+
+
+async def test_what_is_declared_is_read_again_only_when_the_store_has_changed(room: Callable[..., Room]) -> None:
+    here = room({"name": "shop", "schedule": "@weekly"})
+    reads: list[str] = []
+
+    class Counted(Jobs):
+        def jobs(self) -> list[Kept]:
+            reads.append("")
+            return super().jobs()
+
+    with Counted(here.home) as here.store:  # type: ignore[assignment]
+        pause = partial(here.store.pause, "shop", "", NOON, "ann")
+        assert await here.server(5.0, do=lambda _: here.world.at(2 * HOUR, pause))
+    assert len(reads) == 2

@@ -9,9 +9,10 @@ import signal
 import socket
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from msgspec.structs import replace
 
 from scraper.clock import FastClock
-from scraper.errors import UsageError
+from scraper.errors import StoreError, UsageError
 from scraper.folder import RunFolder, RunInfo
 from scraper.jobs.job import Channel, Job, Mail, Server
 from scraper.jobs.notify import Notify
@@ -30,7 +31,9 @@ from scraper.jobs.store import Jobs
 from scraper.jobs.waking import wake
 from scraper.testing.site import Site
 from tests.cli.command import begin, ended
+from tests.jobs.hook import Hook
 from tests.jobs.place import PAGES, Place, marked
+from tests.outputs.disks import small_disk
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them"),
@@ -318,3 +321,44 @@ async def test_a_server_tells_of_a_run_that_failed(place: Place) -> None:
     told = json.loads((place.folder / "told.json").read_text())
     assert told["title"] == "shop: failed"
     assert "ValueError" in told["text"]
+
+
+async def test_a_server_whose_disk_is_full_tells_before_it_ends_and_the_next_one_goes_on(
+    tmp_path: Path, site: Site, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is a small one of its own; the command's message needs no room there either."""
+    copy = f"import shutil, sys; shutil.copyfileobj(sys.stdin, open({str(tmp_path / 'told.json')!r}, 'w'))"
+    channels = {
+        "ops": Channel(webhook=hook.url, allow_private=True), "log": Channel(command=(sys.executable, "-c", copy)),
+    }  # fmt: skip
+    often = replace(SHOP, schedule="every 1 second", overlap="queue_all")
+    with small_disk(tmp_path / "disk", 2000) as disk:
+        place = Place(disk, site)
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with Jobs(place.home) as store:
+            store.set_server(Server(parallel=0, channels=channels, free_space=()), time.time(), "test")
+            store.put(often, now=time.time(), who="test")
+
+        async def fill(parts: Parts) -> None:
+            with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+                while filler.write(bytes(4096)):
+                    pass
+
+        with pytest.raises(StoreError, match="make room on the disk"):
+            await serve(place.root, place.folder, beside=[fill], clock=FastClock(20))
+        assert hook.texts == ["server: ended"]
+        assert "make room on the disk" in hook.told[0]["text"]
+        assert json.loads((tmp_path / "told.json").read_text()) == hook.told[0]
+        log = [json.loads(line) for line in (place.home / "server.log").read_text().splitlines()]
+        assert log
+        (disk / "filler").unlink()
+        with Jobs(place.home) as store:
+            before = [run.planned for run in store.runs()]
+
+        async def leave(parts: Parts) -> None:
+            while len(parts.store.runs()) == len(before):  # noqa: ASYNC110  another task adds to it
+                await asyncio.sleep(0.05)
+            parts.scheduler.stop()
+
+        await serve(place.root, place.folder, beside=[leave], clock=FastClock(20))
+        assert len(hook.told) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from scraper.errors import StoreError, UsageError
 from scraper.jobs.difference import Declared
 from scraper.jobs.job import Alerts, Channel, Job, Server
 from scraper.jobs.record import Cause, State
-from scraper.jobs.store import Jobs
+from scraper.jobs.store import Conflict, Jobs
 from scraper.jobs.waking import listen
+from tests.outputs.disks import frozen, small_disk
 
 from .world import SHOP, planned
 
@@ -105,6 +107,15 @@ def test_an_apply_that_fails_changes_nothing(jobs: Jobs, monkeypatch: pytest.Mon
     assert (jobs.jobs(), jobs.server(), jobs.acts()) == ([], Server(), [])
 
 
+def test_an_apply_of_another_difference_than_the_one_that_was_shown_changes_nothing(jobs: Jobs) -> None:
+    declared = Declared(jobs={"shop": SHOP})
+    seen = jobs.pending(declared)
+    jobs.put(replace(SHOP, note="by somebody else"), now=1.0, who="bob")
+    with pytest.raises(Conflict, match="the jobs were changed meanwhile"):
+        jobs.apply(declared, 2.0, "ann", expected=seen)
+    assert [(kept.job.note, kept.source) for kept in jobs.jobs()] == [("by somebody else", "hand")]
+
+
 def test_secrets_are_in_no_difference_and_in_no_log(jobs: Jobs) -> None:
     server = Server(channels={"ops": Channel(webhook="https://hooks.test/s3cret", secret="s3cret")})
     job = replace(SHOP, args={"password": "s3cret"}, settings={"auth": "me:s3cret", "headers": {"X-Key": "s3cret"}})
@@ -125,6 +136,20 @@ def test_a_reader_sees_what_others_write_and_writes_nothing(jobs: Jobs, home: Pa
         assert reader.job("shop").job == SHOP
         with pytest.raises(StoreError, match="to be read"):
             reader.put(SHOP, now=1.0, who="ann")
+
+
+def test_what_a_killed_writer_left_is_read_where_nobody_can_write(jobs: Jobs, home: Path, tmp_path: Path) -> None:
+    jobs.put(SHOP, now=1.0, who="ann")
+    with small_disk(tmp_path / "disk", 1000) as disk:
+        whole, cut = shutil.copytree(home, disk / "whole"), shutil.copytree(home, disk / "cut")
+        (cut / "jobs.sqlite-shm").unlink()
+        frozen(disk)
+        with Jobs(whole, read_only=True) as reader:
+            assert [kept.job for kept in reader.jobs()] == [SHOP]
+        with pytest.raises(StoreError, match="must be put in order before it can be read"):
+            Jobs(cut, read_only=True)
+        with pytest.raises(StoreError, match="can only be looked at here: its folder cannot be written"):
+            Jobs(whole)
 
 
 def test_a_reader_of_nothing_is_told_so(tmp_path: Path) -> None:

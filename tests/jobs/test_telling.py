@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from scraper.clock import FastClock
 from scraper.errors import UsageError
+from scraper.jobs.file import Row
 from scraper.jobs.job import DAY, HOUR, Alerts, Channel, Job, Server
 from scraper.jobs.message import Untold
 from scraper.jobs.raising import GROUP
@@ -48,8 +49,9 @@ class World:
         self.store.close()
         self.open(kind)
 
-    def channels(self, **channels: Channel) -> None:
-        self.store.set_server(Server(channels=channels, address="https://desk.test/"), self.clock.now, "ann")
+    def channels(self, *free_space: str, **channels: Channel) -> None:
+        server = Server(channels=channels, address="https://desk.test/", free_space=free_space)
+        self.store.set_server(server, self.clock.now, "ann")
 
     def job(self, name: str = "shop", **alerts: Any) -> Job:
         job = Job(name=name, spider="shop", alerts=Alerts(**alerts))
@@ -383,6 +385,27 @@ async def test_no_good_run_is_told_after_a_time_without_a_server_too(world: Worl
     assert await world.on(GROUP) == ["shop: no_run_in has recovered"]
 
 
+async def test_a_job_that_has_a_good_run_is_not_looked_at_before_that_is_too_old(world: World) -> None:
+    world.job(no_run_in=DAY)
+    world.ran(State.FINISHED)
+    asked: list[str] = []
+
+    class Counted(Jobs):
+        def rows(self, text: str, *values: Any) -> list[Row]:
+            asked.extend(each for each in values if each == "shop")
+            return super().rows(text, *values)
+
+    world.killed(Counted)
+    world.telling.look()
+    first = len(asked)
+    assert first
+    world.clock.now += DAY - 1
+    world.telling.look()
+    assert len(asked) == first
+    world.job(no_run_in=HOUR)  # another limit counts at once
+    assert await world.on(GROUP) == ["shop: no_run_in"]
+
+
 async def test_a_job_that_never_ran_counts_from_its_first_time(world: World) -> None:
     world.job(no_run_in=DAY)
     world.store.pause("shop", "not yet", START, "ann")
@@ -390,6 +413,22 @@ async def test_a_job_that_never_ran_counts_from_its_first_time(world: World) -> 
     await world.on(1)
     assert await world.on(GROUP) == ["shop: no_run_in"]
     assert "the job is paused (not yet)" in world.hook.told[0]["text"]
+
+
+async def test_little_free_space_is_told_each_day_and_when_there_is_enough_again(world: World) -> None:
+    ops = Channel(webhook=world.hook.url, allow_private=True)
+    world.channels("1000 TB", ops=ops)
+    world.job()  # of which nothing is told
+    assert await world.on(GROUP) == ["server: free_space"]
+    (told,) = world.hook.told[0]["alerts"]
+    assert (told["job"], told["link"], told["type"]) == ("", "https://desk.test/alerts", "scraper jobs alerts")
+    assert told["text"].endswith("less than 1,000,000.0 GB")
+    world.killed()
+    assert await world.on(DAY - 60) == []
+    await world.on(60)
+    assert await world.on(GROUP) == ["server: free_space"]
+    world.channels("1 kB", ops=ops)
+    assert await world.on(GROUP) == ["server: free_space has recovered"]
 
 
 async def test_a_job_whose_schedule_is_over_misses_nothing(world: World) -> None:

@@ -1,4 +1,4 @@
-"""A disk that is really full."""
+"""A disk that is really full, or may really not be written."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True, capture_output=True)
+
+
+def frozen(disk: Path) -> None:
+    """Let nobody write to it any more."""
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)

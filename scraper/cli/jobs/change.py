@@ -27,7 +27,7 @@ from .. import options
 from ..project import project
 from . import given as from_options
 from .moments import at, zone_of
-from .place import done, opened, say_idle, who
+from .place import destinations, done, opened, say_idle, who
 
 
 @click.command(name="add")
@@ -40,7 +40,7 @@ def add(name: str, root: str | None, **given: Any) -> int:
     TIME is a duration such as '90 seconds', '1h30m' or '2 days'.
     """
     job = job_from(name, from_options.data_of(given), "not added")
-    declared = _check(job)
+    declared = _check(job, root)
     with opened(root, new=True) as desk:
         if any(kept.job.name == name for kept in desk.store.jobs()):
             raise UsageError(f"there is a job {name!r} already: `scraper jobs edit {name}` changes it")
@@ -68,13 +68,14 @@ def edit(name: str, unset: tuple[str, ...], root: str | None, **given: Any) -> i
         from_options.without(data, unset)
         if unset or from_options.anything(given):
             job = job_from(name, data, "not changed")
+            declared = _check(job, root)
         else:
-            found = _edited(kept.job)
+            found = _edited(kept.job, root)
             if found is None:
                 click.echo("nothing has changed", err=True)
                 return 0
-            job = found
-        _put(desk, kept, job, _check(job))
+            job, declared = found
+        _put(desk, kept, job, declared)
     return 0
 
 
@@ -92,8 +93,11 @@ def _put(desk: Desk, kept: Kept, job: Job, declared: Declares) -> None:
     _say(desk, job.name, "changed")
 
 
-def _edited(job: Job) -> Job | None:
-    """A job as it comes out of the user's editor; None when that is the same. Raises UsageError."""
+def _edited(job: Job, root: str | None) -> tuple[Job, Declares] | None:
+    """A job as it comes out of the user's editor, and what its spider declares; None when that is the same.
+
+    Raises UsageError.
+    """
     if not sys.stdin.isatty():
         raise UsageError("what is to be changed? give an option, as --schedule '@daily'")
     before = shown = job_text(job)
@@ -103,8 +107,7 @@ def _edited(job: Job) -> Job | None:
             return None
         try:
             made = _read(job.name, shown)
-            _check(made)
-            return made
+            return made, _check(made, root)
         except UsageError as error:
             click.echo(f"error: {clean(str(error))}", err=True)
             if not click.confirm("edit it again?", default=True, err=True):
@@ -122,16 +125,23 @@ def _read(name: str, shown: str) -> Job:
     return jobs[name]
 
 
-def _check(job: Job) -> Declares:
-    """See that it goes with its spider, and what that declares. What it prints when it is imported is no result."""
+def _check(job: Job, root: str | None) -> Declares:
+    """See that it goes with its spider, and may write where it does; gives what the spider declares.
+
+    What spiders print is no result.
+    """
     with redirect_stdout(sys.stderr):
-        return declares(check(job, project()))
+        declared = declares(check(job, project()))
+    destinations(root).check(job)
+    return declared
 
 
 def _say(desk: Desk, name: str, what: str) -> None:
     page = done(desk.job(name))
     if page.line.paused:
         upcoming = "it is paused"
+    elif page.line.trouble:
+        upcoming = f"nobody knows its times: {page.line.trouble}"
     elif page.upcoming:
         upcoming = f"next: {at(page.upcoming[0], zone_of(page.job))}"
     else:

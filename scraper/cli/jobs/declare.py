@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from ...errors import UsageError
-from ...jobs.checking import check, declares
+from ...jobs.checking import Checks, declares
 from ...jobs.declared import read
 from ...jobs.desk import FILE
 from ...jobs.difference import Change, Declared, difference, text
@@ -25,7 +25,7 @@ from ...words import count
 from .. import options
 from ..group import told
 from ..project import project, shown
-from .place import as_json, home_of, opened, print_json, say_idle, there, who
+from .place import as_json, destinations, home_of, opened, print_json, say_idle, there, who
 
 
 @click.command(name="apply")
@@ -43,7 +43,7 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     path = file if str(file) != "." else shown(project() / FILE)
     declared = read(path)
     known: dict[str, Mapping[str, bool]] = {}
-    if wrong := list(_wrong(path, declared.jobs.values(), known)):
+    if wrong := list(_wrong(path, declared.jobs.values(), root, known)):
         for each in wrong:
             code = told(each, 2)
         return code
@@ -57,9 +57,7 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     if not yes and not _agreed(pending):
         return 1
     with opened(root, new=True) as desk:
-        if desk.store.pending(declared, known) != pending:
-            raise UsageError("nothing was applied: the jobs were changed meanwhile; look at the difference again")
-        changed = desk.store.apply(declared, time.time(), who(), known)
+        changed = desk.store.apply(declared, time.time(), who(), known, expected=pending)
         if not as_json:
             click.echo(f"applied {count(len(changed), 'change')}", err=True)
         say_idle(desk, "jobs run")
@@ -75,16 +73,20 @@ def _pending(declared: Declared, root: str | None, known: Declares) -> list[Chan
         return store.pending(declared, known)
 
 
-def _wrong(path: Path, jobs: Iterable[Job], known: dict[str, Mapping[str, bool]]) -> Iterable[str]:
-    """What is wrong with the spiders of jobs, a line each, and into `known` what the others declare.
+def _wrong(
+    path: Path, jobs: Iterable[Job], root: str | None, known: dict[str, Mapping[str, bool]]
+) -> Iterable[str]:
+    """What is wrong with the spiders and outputs of jobs, a line each, and into `known` what the others declare.
 
-    What these print is no result.
+    What spiders print is no result.
     """
     written = path.read_text(encoding="utf-8-sig")
+    checks, outputs = Checks(project()), destinations(root)
     with redirect_stdout(sys.stderr):
         for job in jobs:
             try:
-                known |= declares(check(job, project()))
+                known |= declares(checks.check(job))
+                outputs.check(job)
             except Wrong as error:
                 number = line_of(written, error.place)
                 yield f"{path}{f':{number}' if number else ''}: {error}"

@@ -54,8 +54,8 @@ def list_users(as_json: bool, root: str | None) -> int:
     """All users (the default)."""
     found = []
     if there(root):
-        with _doors(root) as (_, access):
-            found = access.users()
+        with opened(root) as desk:
+            found = Access(desk.store).users()
     if as_json:
         print_json(found)
         return 0
@@ -138,8 +138,8 @@ def list_tokens(as_json: bool, root: str | None) -> int:
     """All tokens, without what they are (the default)."""
     found = []
     if there(root):
-        with _doors(root) as (_, access):
-            found = access.tokens()
+        with opened(root) as desk:
+            found = Access(desk.store).tokens()
     if as_json:
         print_json(found)
         return 0

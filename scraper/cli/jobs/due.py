@@ -10,6 +10,7 @@ from ...errors import UsageError
 from ...jobs.record import BAD, OPEN, JobRun, State
 from ...words import count
 from .. import options
+from ..extra import SCHEDULER, need
 from ..project import output_folder, project
 from ..terminal import Terminal, logged
 from .place import home_of, there
@@ -25,10 +26,11 @@ def command(quiet: bool, root: str | None) -> int:
     """Run what is due now, and end when no run is open: for cron, in the place of a server.
 
     What came due since the last look is run as `catch_up` says. When a server runs, it is left to that. Exit code
-    1 when a run has failed, 130 when a signal came before all were over.
+    1 when a run has failed, 2 when the extra `server` is missing, 130 when a signal came before all were over.
     """
     if os.name != "posix":
         raise UsageError("`scraper jobs run-due` needs Linux or macOS")
+    need("jobs run-due", *SCHEDULER)
     if not there(root):
         raise UsageError("there are no jobs yet; see `scraper jobs --help`")
     from ...jobs.due import run_due

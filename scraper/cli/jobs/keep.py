@@ -25,7 +25,7 @@ def backup(path: Path, root: str | None) -> int:
 
     Items and logs are not in it: these are the folders of the runs.
     """
-    with opened(root, change=True) as desk:
+    with opened(root) as desk:
         desk.store.backup(path)
     click.echo(f"{clean(str(path))}  {size(path.stat().st_size)}")
     return 0

@@ -23,6 +23,7 @@ from ...jobs.toml import job_text
 from ...logs import clean
 from ...words import count
 from .. import options
+from ..group import told
 from ..table import labelled, table
 from ..terminal import columns
 from .moments import at, exactly, short, state_of, why, zone_of
@@ -143,19 +144,21 @@ def upcoming(job: str, most: int, as_json: bool, root: str | None) -> int:
     """The next planned times of JOB, or of all jobs that are not paused, in the zone of each.
 
     Jitter and blackout hours are in `begins`, the time at which the run is to begin; a job that runs by hand or
-    after others has no planned times.
+    after others has no planned times. Exit code 2 when the schedule of a job cannot be read: it is left out.
     """
     with opened(root) as desk:
         chosen = [desk.store.job(job)] if job else [kept for kept in desk.store.jobs() if not kept.paused]
     jobs = {kept.job.name: kept.job for kept in chosen}
-    times = merge(*(_times(each, most, strict=bool(job)) for each in jobs.values()))
+    wrong: list[str] = []
+    times = merge(*[_times(each, most, wrong) for each in jobs.values()])
     found = [(t, jobs[name], begins) for t, name, begins in islice(times, most)]
     if as_json:
         print_json([{"job": each.name, "planned": t, "begins": begins} for t, each, begins in found])
-        return 0
+        return _left_out(wrong)
     if not found:
-        click.echo("nothing is planned", err=True)
-        return 0
+        if not wrong:
+            click.echo("nothing is planned", err=True)
+        return _left_out(wrong)
     rows = [
         (exactly(t, zone := zone_of(each)), "" if begins == t else exactly(begins, zone), "" if job else each.name)
         for t, each, begins in found
@@ -164,16 +167,22 @@ def upcoming(job: str, most: int, as_json: bool, root: str | None) -> int:
         click.echo(text)
     if job and chosen[0].paused:
         click.echo("it is paused: none of them takes place", err=True)
-    return 0
+    return _left_out(wrong)
 
 
-def _times(job: Job, most: int, *, strict: bool) -> Iterator[tuple[float, str, float]]:
+def _left_out(wrong: list[str]) -> int:
+    """Say which jobs cannot be read, and why; gives the exit code."""
+    for each in wrong:
+        told(each, 2)
+    return 2 if wrong else 0
+
+
+def _times(job: Job, most: int, wrong: list[str]) -> Iterator[tuple[float, str, float]]:
     """The planned times of a job with its name and when each begins; of one that cannot be read none."""
     try:
         schedule = Schedule.parse(job)
-    except UsageError:
-        if strict:
-            raise
+    except UsageError as error:
+        wrong.append(f"job {job.name!r}: {error}")
         return
     for t in schedule.between(time.time(), FOREVER, most):
         yield t, job.name, schedule.begins(t)

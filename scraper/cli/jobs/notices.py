@@ -45,7 +45,7 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
             return 0
         zones, sent = _zones(desk), done(desk.deliveries(None, MOST))
         rows = [
-            (str(each.id), each.job, each.rule.replace("_", " "), at(each.at, _of(zones, each.job)),
+            (str(each.id), each.job or "(server)", each.rule.replace("_", " "), at(each.at, _of(zones, each.job)),
              _ended(each, _of(zones, each.job)), _told(each, sent), clean(each.text))
             for each in found
         ]  # fmt: skip

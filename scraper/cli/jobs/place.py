@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from ...discover import listed
 from ...errors import UsageError
 from ...jobs.desk import Desk
+from ...jobs.owned import Destinations
 from ...jobs.record import JobRun
 from ...jobs.schema import NAME
+from ...jobs.schema import there as in_place
 from ...jobs.serving import HOME, prepared, running
 from ...jobs.store import Jobs
 from ..project import output_folder, project, shown
@@ -31,9 +34,15 @@ def home_of(root: str | None) -> Path:
     return output_folder(root).absolute() / HOME
 
 
+def destinations(root: str | None) -> Destinations:
+    """Checks where jobs write that run below an output folder."""
+    spiders = [each.name for each in listed(project())]
+    return Destinations(output_folder(root).absolute(), home_of(root), project(), spiders)
+
+
 def there(root: str | None) -> bool:
     """Whether there is a store of jobs."""
-    return (home_of(root) / NAME).is_file()
+    return in_place(home_of(root) / NAME)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from tests.cli.jobs.conftest import Project
 
 TOML = """
@@ -102,3 +104,49 @@ def test_another_file_may_be_given_and_a_missing_one_is_told(project: Project) -
 def test_what_a_spider_prints_is_no_result(project: Project) -> None:
     project.declare(TOML)
     assert "imported" not in project.jobs("apply", "--check").out
+
+
+def test_of_many_jobs_of_one_spider_its_file_is_imported_once(project: Project) -> None:
+    project.declare(TOML)
+    assert project.well("apply", "--yes").err.count("imported") == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("output/.jobs/x.csv", "is in the folder of the server"),
+        ("output/shop/../.jobs/jobs.sqlite", "is in the folder of the server"),
+        ("link/jobs.sqlite", "is in the folder of the server"),
+        ("link.sqlite", "is in the folder of the server"),
+        ("output/{spider}/{run}/items.jsonl", "is in the folder of a run"),
+        ("output/shop/20260101-000000-1/state.sqlite", "is in the folder of a run"),
+        ("output/shop/{date}/items.jsonl", "is in the folder of a run"),
+        ("output/shop/latest.csv/../latest/items.jsonl", "is a name that the runs of spider 'shop' need"),
+        ("here/x.csv", "leads to a file that job 'first' writes"),
+    ],
+)
+def test_no_job_writes_over_what_the_server_the_runs_or_other_jobs_keep(
+    project: Project, output: str, said: str
+) -> None:
+    project.well("add", "old", "--spider", "shop")
+    (project.folder / "link").symlink_to(project.home)
+    (project.folder / "link.sqlite").symlink_to(project.home / "jobs.sqlite")
+    (project.folder / "here").symlink_to(".")
+    project.declare(f"""
+[jobs.first]
+spider = "shop"
+output = ["x.csv", "output/shop/daily/x.csv", "output/x.csv"]
+
+[jobs.bad]
+spider = "shop"
+key = ["url"]
+output = {{ path = "{output}", only = "changes" }}
+""")
+    told = project.jobs("apply", "--yes")
+    assert (told.code, said in told.err) == (2, True), told.err
+    assert "jobs.toml:9: [jobs.bad] output: " in told.err
+    if "first" not in said:
+        for words in (["add", "bad", "--spider", "shop"], ["edit", "old"]):
+            assert said in project.jobs(*words, "-o", output).err
+    with project.store() as store:
+        assert [(kept.job.name, kept.job.output) for kept in store.jobs()] == [("old", ())]

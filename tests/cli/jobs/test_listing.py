@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
+import pytest
 from msgspec.structs import replace
 
+from scraper.jobs import schedule
 from scraper.jobs.record import JobRun, State
 from tests.cli.jobs.conftest import Project
+from tests.outputs.disks import frozen, small_disk
 
 BERLIN = ("--spider", "shop", "--schedule", "every day at 08:30", "--timezone", "Europe/Berlin")
 
@@ -51,6 +55,29 @@ def test_the_next_times_of_all_jobs_are_in_order(project: Project) -> None:
     assert [line.split()[1] for line in project.well("next", "berlin").lines[1:]] == ["08:30:00"] * 10
 
 
+def test_without_cronsim_what_needs_it_says_so_and_the_rest_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.well("add", "nightly", "--spider", "shop", "--schedule", "17 3 11 * *")
+    project.well("add", "often", "--spider", "shop", "--schedule", "every 6 hours")
+    schedule._shared.cache_clear()  # as in another process
+    monkeypatch.setitem(sys.modules, "cronsim", None)
+    for words in (
+        ["run-due"],
+        ["next"],
+        ["next", "nightly"],
+        ["pause", "nightly"],
+        ["edit", "nightly", "--note", "x"],
+    ):
+        said = project.jobs(*words)
+        assert said.code == 2, words
+        assert said.err.count("cronsim: install scraper with its extra `server`") == 1, said.err
+    assert len(project.jobs("next").lines) == 11
+    assert project.well("list").lines[1].startswith("nightly - - schedule: cron needs the package cronsim")
+    with project.store() as store:
+        assert not store.job("nightly").paused
+
+
 def test_a_job_is_shown_with_how_it_stands_and_as_it_is_declared(project: Project) -> None:
     project.well("add", "berlin", *BERLIN, "-a", "token=s3cret", "--note", "for the shelf")
     with project.store() as store:
@@ -75,3 +102,31 @@ def test_a_name_that_is_near_is_suggested(project: Project) -> None:
     for word in ("show", "next", "pause", "run", "log", "cancel"):
         said = project.jobs(word, "berln")
         assert (said.code, said.err) == (2, "error: no job 'berln'; did you mean 'berlin'?\n"), word
+
+
+LOOKS = ["list", "show berlin", "next", "runs", "runs 1", "alerts", "audit", "apply --check", "users", "tokens"]
+CHANGES = [
+    "add x --spider shop",
+    "pause berlin",
+    "run berlin",
+    "users add ann",
+    "run-due",
+    "restore copy -y",
+]
+
+
+def test_in_a_folder_that_cannot_be_written_everything_can_be_looked_at(project: Project) -> None:
+    project.declare('[jobs.berlin]\nspider = "shop"\n')
+    with small_disk(project.folder / "output", 4000) as disk:
+        project.well("apply", "--yes")
+        project.well("run", "berlin")
+        frozen(disk)
+        for words in LOOKS:
+            assert project.well(*words.split()).code == 0, words
+        assert project.well("list").lines[1].startswith("berlin - queued")
+        project.well("backup", "copy")
+        for words in CHANGES:
+            said = project.jobs(*words.split())
+            assert said.code in (1, 2), words
+            assert "its folder cannot be written" in said.err or "Read-only file system" in said.err, said.err
+            assert said.err.count("error: ") == 1

@@ -1,0 +1,63 @@
+"""Where no job may write, however its output is named: what the server keeps, and what the runs do.
+
+A path is judged by where it leads: through `..`, links and its variables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from ..errors import UsageError
+from ..folder import RUN_ID
+from ..outputs.registry import expand
+from .job import Job, Output
+from .places import Wrong
+from .whole import EACH
+
+POINTERS = frozenset({"latest", "current"})  # that a spider's folder has beside its runs
+
+
+def destination(job: Job, output: Output, project: Path) -> Path:
+    """Where an output leads; `{date}` and `{run}` stand for themselves."""
+    path = expand(output.path, {"date": "{date}", "run": EACH, "spider": job.spider})
+    return Path(os.path.realpath(project / path))
+
+
+def spare(place: Path, shown: str, root: Path, home: Path, spiders: Collection[str]) -> None:
+    """Raise UsageError when a destination is in the server's folder `home`, or a run's below `root`."""
+    if place.is_relative_to(os.path.realpath(home)):
+        raise UsageError(f"{shown!r} is in the folder of the server")
+    real = Path(os.path.realpath(root))
+    below = place.relative_to(real).parts if place.is_relative_to(real) else ()
+    if len(below) < 2 or below[0] not in spiders:
+        return
+    if below[1] in POINTERS:
+        raise UsageError(f"{shown!r} is a name that the runs of spider {below[0]!r} need")
+    if len(below) > 2 and (RUN_ID.fullmatch(below[1]) or below[1].startswith("{")):  # a date looks like one, too
+        raise UsageError(f"{shown!r} is in the folder of a run, which keeps its own files there")
+
+
+class Destinations:
+    """Checks the outputs of several jobs of a project, whose runs are kept below `root`, together."""
+
+    def __init__(self, root: Path, home: Path, project: Path, spiders: Collection[str]) -> None:
+        self._root = root
+        self._home = home
+        self._project = project
+        self._spiders = spiders
+        self._taken: dict[Path, str] = {}  # by which job
+
+    def check(self, job: Job) -> None:
+        """Raise Wrong (UsageError) when an output is not for a job to write, or another job writes it too."""
+        where = ("jobs", job.name, "output")
+        for output in job.output:
+            place = destination(job, output, self._project)
+            try:
+                spare(place, output.path, self._root, self._home, self._spiders)
+            except UsageError as error:
+                raise Wrong(where, str(error)) from error
+            other = self._taken.setdefault(place, job.name)
+            if other != job.name and EACH not in output.path:
+                raise Wrong(where, f"{output.path} leads to a file that job {other!r} writes: give another path")
