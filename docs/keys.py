@@ -49,7 +49,7 @@ JOB: Meanings = {
 OUTPUT: Meanings = {
     "path": (
         "",
-        "as `-o` of `crawl`, with `{date}`, `{run}`, `{spider}`; not where runs and the server keep their files; required",
+        "as `-o` of `crawl`, with `{date}`, `{run}`, `{spider}`; not among the files of runs and server; required",
     ),
     "only": ("", "all items, or only the changes since the last good run, with `_change` in each; needs `key`"),
     "append": ("", "add to what is there already"),
