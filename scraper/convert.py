@@ -57,6 +57,12 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close!r}?" if close else ""
 
 
+def among(word: str, known: Iterable[str]) -> str:
+    """The tail of an error message about a name there is none of: the one that is near, or else all there are."""
+    names = [*known]
+    return near(word, names) or (f"; there are {', '.join(names)}" if names else "; there are none")
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """The name that was probably meant, or ""."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), "")

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Protocol, dataclass_transform, get_type_hints
 
 import msgspec
 
-from .convert import Unfit, fit, near
-from .errors import FetchError, SpiderError, UsageError
+from .convert import Unfit, among, fit, near
+from .errors import FetchError, Mistakes, SpiderError, UsageError
 from .request import Request
 from .response import Response
 
@@ -71,16 +71,23 @@ class Spider:
 
     def __init__(self, **given: Any) -> None:
         declared = arguments(type(self))
-        for name in given:
-            if name not in declared:
-                raise UsageError(f"spider {self.name!r} has no argument {name!r}{near(name, declared)}")
+        wrong = [
+            UsageError(f"spider {self.name!r} has no argument {name!r}{among(name, declared)}")
+            for name in given
+            if name not in declared
+        ]
         for name, (kind, argument) in declared.items():
-            if name in given:
-                setattr(self, name, _convert(self.name, name, kind, argument, given[name]))
-            elif argument.default is REQUIRED:
-                raise UsageError(f"spider {self.name!r} needs the argument {name!r} (-a {name}=...)")
-            else:  # a list of its own for each spider
-                setattr(self, name, copy.deepcopy(argument.default))
+            try:
+                if name in given:
+                    setattr(self, name, _convert(self.name, name, kind, argument, given[name]))
+                elif argument.default is REQUIRED:
+                    raise UsageError(f"spider {self.name!r} needs the argument {name!r} (-a {name}=...)")
+                else:  # a list of its own for each spider
+                    setattr(self, name, copy.deepcopy(argument.default))
+            except UsageError as error:
+                wrong.append(error)
+        if wrong:
+            raise Mistakes(wrong)
         self._line: Line | None = None
         self._logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger(f"scraper.spider.{self.name}")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..errors import ScraperError, UsageError
+from ..errors import Mistakes, ScraperError, UsageError
 
 Table = Mapping[str, tuple[str, str]]
 # name -> (file, what it does); nothing is imported to show the table
@@ -96,6 +96,8 @@ def run(words: Sequence[str] | None = None) -> int:
     given = [*(sys.argv[1:] if words is None else words)]
     try:
         return int(cli.main(given or ["--help"], "scraper", standalone_mode=False) or 0)
+    except Mistakes as error:
+        return max(told(str(each), USAGE) for each in error.each)
     except UsageError as error:
         return told(str(error), USAGE)
     except ScraperError as error:

@@ -12,7 +12,7 @@ import re
 import signal
 import site
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,17 @@ import msgspec
 
 from ..convert import wants
 from ..discover import find
-from ..errors import ScraperError, UsageError
+from ..errors import Mistakes, ScraperError, UsageError
 from ..outputs.registry import check_writable, expand
 from ..settings import from_environment, from_files, resolve
 from ..spider import REQUIRED, Spider, arguments
 from .declared import SAMPLE
 from .job import Job
-from .places import Place, Wrong
+from .keys import numbered
+from .places import Found, Place, Wrong
 
 Environ = Mapping[str, str] | None
-ARGUMENT = re.compile(r"argument '(\w+)'")
+ARGUMENT = re.compile(r"argument '(\w+)")
 PATIENCE = 30.0  # seconds for the import of a spider
 # The same package as ours is to be found, and, by -P, no file of the project that is called like a library.
 PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -64,47 +65,68 @@ class Question(msgspec.Struct, frozen=True):
     job: Job | None = None
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong, and its place in the declaration of a job; none for what is no job's."""
+
+    what: str
+    place: Place = ()
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What it says: what is wrong, or how the spider is."""
 
-    wrong: str = ""
+    wrong: tuple[Fault, ...] = ()
     described: Described | None = None
 
 
 def check(job: Job, project: Path) -> type[Spider]:
     """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs hold.
 
-    Imports the spider, and gives it. Raises Wrong (UsageError) with the job's table and key.
+    Imports the spider, and gives it. Raises Mistakes (UsageError): all that is wrong, with the job's table and key.
     """
-    key = "spider"
-    try:
+    found, kind = Found(), Spider
+    with found, _in(job, "spider"):
         kind = find(job.spider, project)
-        key = "args"
-        spider = _begun(kind, job)
-        key = "settings"
+    found.tell()  # nothing else can be known
+    with found, _in(job, "args"):
+        _begin(kind, job)
+    with found, _in(job, "settings"):
         own = (f"settings of spider {kind.name!r}", dict(kind.settings))
         resolve([from_files(project), own, from_environment(), ("settings", job.settings)])
-        key = "output"
-        for output in job.output:
-            path = expand(output.path, {**SAMPLE, "spider": spider.name})
+    for key, output in numbered("output", job.output):
+        with found, _in(job, key):
+            path = expand(output.path, {**SAMPLE, "spider": kind.name})
             check_writable(str(project / path))
-    except UsageError as error:
-        raise Wrong(("jobs", job.name, *_key(key, str(error))), str(error).removeprefix("settings: ")) from error
+    found.tell()
     return kind
 
 
-def _key(key: str, said: str) -> Place:
-    """The key that is wrong: of arguments the one that the text names."""
-    named = ARGUMENT.search(said) if key == "args" else None
-    return (key, named[1]) if named else (key,)
+@contextlib.contextmanager
+def _in(job: Job, key: str) -> Iterator[None]:
+    """Give what is wrong the place of a key: of arguments the one that the text names."""
+    try:
+        yield
+    except UsageError as error:
+        each = error.each if isinstance(error, Mistakes) else (error,)
+        raise Mistakes([_placed(("jobs", job.name, key), str(one)) for one in each]) from error
+
+
+def _placed(place: Place, what: str) -> Wrong:
+    named = ARGUMENT.search(what) if place[-1] == "args" else None
+    return Wrong((*place, named[1]) if named else place, what.removeprefix("settings: "))
 
 
 async def checked(job: Job, project: Path, *, patience: float = PATIENCE, environ: Environ = None) -> Described:
-    """`check` in a process of its own. Raises UsageError, also when it takes longer than `patience` seconds.
+    """`check` in a process of its own. Raises Mistakes, also when it takes longer than `patience` seconds.
 
     `environ` is the environment of that process, ours by default.
     """
-    return await _asked(Question(str(project), job.spider, job), patience, environ)
+    try:
+        return await _asked(Question(str(project), job.spider, job), patience, environ)
+    except Mistakes:
+        raise
+    except UsageError as error:
+        raise Mistakes([Wrong(("jobs", job.name, "spider"), str(error))]) from error
 
 
 async def described(
@@ -114,9 +136,9 @@ async def described(
     return await _asked(Question(str(project), spider), patience, environ)
 
 
-def _begun(kind: type[Spider], job: Job) -> Spider:
+def _begin(kind: type[Spider], job: Job) -> None:
     try:
-        spider = kind(**job.args)
+        kind(**job.args)
         urls = bool(kind.start_urls) or kind.start is not Spider.start
     except ScraperError:
         raise
@@ -124,7 +146,6 @@ def _begun(kind: type[Spider], job: Job) -> Spider:
         raise UsageError(f"spider {kind.name!r} cannot be made: {type(error).__name__}: {error}") from error
     if not urls:
         raise UsageError(f"spider {kind.name!r} has neither start_urls nor start(): nothing to begin with")
-    return spider
 
 
 async def _asked(question: Question, patience: float, environ: Environ) -> Described:
@@ -155,7 +176,9 @@ async def _asked(question: Question, patience: float, environ: Environ) -> Descr
     except msgspec.MsgspecError as error:
         raise UsageError(f"{what} ended the process that imported it (exit code {child.returncode})") from error
     if answer.described is None:
-        raise UsageError(answer.wrong)
+        if all(each.place for each in answer.wrong):
+            raise Mistakes([Wrong(each.place, each.what) for each in answer.wrong])
+        raise UsageError("; ".join(each.what for each in answer.wrong))
     return answer.described
 
 
@@ -168,8 +191,10 @@ def main() -> None:
     try:
         kind = check(question.job, project) if question.job else find(question.spider, project)
         answer = Answer(described=_described(kind))
+    except Mistakes as error:
+        answer = Answer(wrong=tuple(Fault(each.what, each.place) for each in error.each if isinstance(each, Wrong)))
     except ScraperError as error:
-        answer = Answer(wrong=str(error))
+        answer = Answer(wrong=(Fault(str(error)),))
     with os.fdopen(mine, "wb") as out:
         out.write(msgspec.json.encode(answer))
         out.flush()

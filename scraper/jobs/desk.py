@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,28 +13,33 @@ import msgspec
 from msgspec.structs import replace
 
 from ..clock import Clock
-from ..convert import near
+from ..convert import among
 from ..discover import listed
-from ..errors import UsageError
+from ..errors import Mistakes, UsageError
 from . import secret
 from .checking import Described, checked, described
 from .deciding import run_now
-from .declared import job_from, read
+from .declared import job_from, looked, read
 from .difference import Change, Declared
 from .files import NotThere as NotThere
 from .job import Job, Server
+from .keys import numbered
 from .outlook import Outlook
+from .places import Found, Wrong, lined
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
 from .scheduler import Scheduler
 from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .store import Conflict as Conflict
-from .store import Jobs
+from .store import Jobs, taken
+from .within import forbidden
 
 T = TypeVar("T")
 MOST = 500  # rows of a page
 FILE = "jobs.toml"
+ASKED = ("spider", "args", "settings", "output", "key")  # keys that a spider is asked about
+UNNAMED = "job"  # of a job whose name is wrong
 CHECKS = 2  # spiders imported at once
 RECENT = 30  # runs of a sparkline
 # by the index of jobs, which is in the order of ids
@@ -81,9 +87,9 @@ class Desk(RunFiles):
         """Add a job or replace the one of its name, as `[jobs.NAME]` of jobs.toml has it, and its `name`.
 
         "***" stands for the value before. With `version` only while the job is of that version, 0: new.
-        Raises Conflict when it is not, UsageError naming the key.
+        Raises Conflict when it is not, Mistakes naming the keys.
         """
-        job = await self._checked(data)
+        job = await self.checked(data, new=version == 0)
         return await self._off(self.store.put, job, now=self.clock.wall(), who=who, version=version)
 
     async def remove(self, name: str, who: str) -> None:
@@ -111,7 +117,7 @@ class Desk(RunFiles):
 
     async def describe(self, spider: str) -> Described:
         """A spider with its arguments, for a form. Its file is imported, in a process of its own."""
-        await self._registered(spider, "spider")
+        _registered(spider, [each.name for each in await self.spiders()])
         async with self._few:
             return await described(spider, self.project, environ=await self._off(self._environ))
 
@@ -123,12 +129,18 @@ class Desk(RunFiles):
 
     async def apply(self, who: str) -> list[Change]:
         """Make the jobs what the project's jobs.toml says; all of it or, when it raises, nothing."""
-        declared = await self._off(self._declared)
+        path = self.project / FILE
+        declared, wrong = await self._off(looked, path)
         changed = [each.job for each in await self._off(self.store.pending, declared) if each.what != "remove"]
         checks = (self._check(declared.jobs[name]) for name in changed if name)
-        for found in await asyncio.gather(*checks, return_exceptions=True):
-            if found is not None:
-                raise found
+        found = Found()
+        for each in await asyncio.gather(*checks, return_exceptions=True):
+            with found:
+                if each is not None:
+                    raise each
+        if wrong or found.each:
+            text = await self._off(path.read_text, "utf-8-sig")
+            raise Mistakes(lined(path, text, [*wrong, *found.each]))
         return await self._off(self.store.apply, declared, self.clock.wall(), who)
 
     async def server(self) -> Server:
@@ -250,59 +262,60 @@ class Desk(RunFiles):
             alerts=alarms,
         )
 
-    async def _checked(self, data: Mapping[str, Any]) -> Job:
+    async def checked(self, data: Mapping[str, Any], *, new: bool = False) -> Job:
+        """The job that `put` would keep; with `new` there must be none of its name. Raises Mistakes."""
         name = str(data.get("name", ""))
         try:
             before = msgspec.to_builtins((await self._off(self._of, name)).job)
         except NotThere:
             before = {}
-        given = {key: value for key, value in data.items() if key != "name"}
-        where = f"job {name!r}" if name else "job"
-        job = await self._off(job_from, name, secret.restored(given, before), where)
-        names = await self._registered(job.spider, where)
-        old = {each["path"] for each in before.get("output", ())}
-        for output in job.output:
-            if output.path not in old:
-                await self._off(self._inside, output.path, where, names)
-        await self._check(job)
+        given = secret.restored({key: value for key, value in data.items() if key != "name"}, before)
+        found, job = Found(), None
+        with found:
+            job = await self._off(job_from, name, given, "")
+        if (asked := job) is None:  # its spider can be asked for what is right of it
+            wrong = found.keys(2)
+            right = {key: given[key] for key in ASKED if key in given and key not in wrong}
+            with suppress(Mistakes):
+                asked = await self._off(job_from, UNNAMED if "name" in wrong else name, right, "")
+        if asked is not None:
+            with found:
+                await self._goes(asked, name, {each["path"] for each in before.get("output", ())})
+        if new and before and found.each:  # where nothing else is wrong, the store says so
+            found.each.insert(0, Wrong(("jobs", name, "name"), taken(name)))
+        found.tell(f"job {name!r}" if name else "job")
+        assert job is not None
         return job
+
+    async def _goes(self, job: Job, name: str, old: Collection[str]) -> None:
+        """See that a form may have such a job, of whose outputs it had the `old` ones. Raises Mistakes."""
+        found, place = Found(), ("jobs", name)
+        names = [each.name for each in await self.spiders()]
+        for at, output in numbered("output", job.output):
+            why = "" if output.path in old else await self._off(self._forbidden, output.path, names)
+            with found:
+                if why:
+                    raise Wrong((*place, at), why)
+        if found.each:  # nor is it tried whether they can be written
+            job = replace(job, output=())
+        try:
+            _registered(job.spider, names)
+            await self._check(job)
+        except Mistakes as error:
+            found.each += [
+                Wrong((*place, *each.place[2:]), each.what) for each in error.each if isinstance(each, Wrong)
+            ]
+        except UsageError as error:
+            found.each.append(Wrong((*place, "spider"), str(error)))
+        found.tell()
+
+    def _forbidden(self, path: str, spiders: Collection[str]) -> str:
+        return forbidden(path, project=self.project, root=self.root, home=self.store.home, spiders=spiders)
 
     async def _check(self, job: Job) -> None:
         """See that its spider takes it; as many as are asked for wait for each other. Raises UsageError."""
         async with self._few:
             await checked(job, self.project, environ=await self._off(self._environ))
-
-    async def _registered(self, spider: str, where: str) -> list[str]:
-        """A spider is one of the project's by its name; no word of a form is the path of a file to be run.
-
-        Gives the names of all of them.
-        """
-        names = [each.name for each in await self.spiders()]
-        if spider not in names:
-            raise UsageError(f"{where}: spider: there is no spider {spider!r}{near(spider, names)}")
-        return names
-
-    def _inside(self, path: str, where: str, spiders: Collection[str]) -> None:
-        """Items go below the project or the output folder; elsewhere only by jobs.toml, which is its owner's.
-
-        Nor do they go where a run keeps its own files, or where other programs look for what they are to do.
-        """
-        place, root = Path(os.path.realpath(self.project / path)), Path(os.path.realpath(self.root))
-        within = [Path(os.path.realpath(each)) for each in (self.project, self.root)]
-        parts = next((place.relative_to(each).parts for each in within if place.is_relative_to(each)), ())
-        if not parts:
-            raise UsageError(
-                f"{where}: output: {path!r} is outside of the project: jobs.toml may have it, a form not"
-            )
-        if place.is_relative_to(os.path.realpath(self.store.home)):
-            raise UsageError(f"{where}: output: {path!r} is in the folder of the server")
-        if any(part.startswith(".") for part in parts):
-            raise UsageError(f"{where}: output: {path!r} is hidden: jobs.toml may have it, a form not")
-        below = place.relative_to(root).parts if place.is_relative_to(root) else ()
-        if len(below) > 2 and below[0] in (*spiders, "{spider}"):
-            raise UsageError(
-                f"{where}: output: {path!r} is in the folder of a run, which keeps its own files there"
-            )
 
     def _environ(self) -> dict[str, str]:
         """What the code of a spider may see of our environment."""
@@ -344,6 +357,12 @@ class Desk(RunFiles):
             running=sum(running),
             queued=len(running) - sum(running),
         )
+
+
+def _registered(spider: str, names: list[str]) -> None:
+    """See that it is one by its name: no word of a form is the path of a file to be run. Raises UsageError."""
+    if spider not in names:
+        raise UsageError(f"there is no spider {spider!r}{among(spider, names)}")
 
 
 def _limited(most: int) -> int:

@@ -155,7 +155,7 @@ class Jobs(History, Notices):
     def _check_together(self, *, replacing: Mapping[str, Job] | None = None) -> None:
         """See that the jobs still fit together when one is another. Raises UsageError."""
         jobs = {each.job.name: each.job for each in self.jobs()}
-        fits(self.server(), jobs | dict(replacing or {}))
+        fits(self.server().channels, jobs | dict(replacing or {}))
 
     def log(self, id: int) -> Path:
         """Where the output of a planned run's processes is kept."""
@@ -190,7 +190,12 @@ def _conflict(name: str, before: Kept | None, version: int) -> Conflict:
     if before is None:
         return Conflict(f"job {name!r} was removed meanwhile")
     said = "was changed meanwhile: look at it again"
-    return Conflict(f"job {name!r} {said}" if version else f"there is a job {name!r} already")
+    return Conflict(f"job {name!r} {said}" if version else taken(name))
+
+
+def taken(name: str) -> str:
+    """What is wrong with the name of a new job that another one has."""
+    return f"there is a job {name!r} already"
 
 
 def _find(base: sqlite3.Connection, name: str) -> Kept | None:

@@ -104,7 +104,8 @@ def _edited(job: Job) -> Job | None:
             _check(made)
             return made
         except UsageError as error:
-            click.echo(f"error: {clean(str(error))}", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"error: {clean(line)}", err=True)
             if not click.confirm("edit it again?", default=True, err=True):
                 raise UsageError("nothing was changed") from error
 

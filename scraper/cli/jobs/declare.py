@@ -10,18 +10,17 @@ from pathlib import Path
 
 import click
 
-from ...errors import UsageError
+from ...errors import Mistakes, UsageError
 from ...jobs.checking import check
-from ...jobs.declared import read
+from ...jobs.declared import looked
 from ...jobs.desk import FILE
 from ...jobs.difference import Change, Declared, difference, text
 from ...jobs.job import Job
-from ...jobs.places import Wrong, line_of
+from ...jobs.places import Found, Wrong, lined
 from ...jobs.store import Jobs
 from ...logs import clean
 from ...words import count
 from .. import options
-from ..group import told
 from ..project import project, shown
 from .place import as_json, home_of, opened, print_json, say_idle, there, who
 
@@ -39,11 +38,10 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     is shown, and you are asked. Jobs that FILE does not have any more are removed; those made by hand stay.
     """
     path = file if str(file) != "." else shown(project() / FILE)
-    declared = read(path)
-    if wrong := list(_wrong(path, declared.jobs.values())):
-        for each in wrong:
-            code = told(each, 2)
-        return code
+    declared, wrong = looked(path)
+    wrong += _unfit(declared.jobs.values())
+    if wrong:
+        raise Mistakes(lined(path, path.read_text(encoding="utf-8-sig"), wrong))
     pending = _pending(declared, root)
     if as_json:
         print_json(pending)
@@ -71,16 +69,14 @@ def _pending(declared: Declared, root: str | None) -> list[Change]:
         return store.pending(declared)
 
 
-def _wrong(path: Path, jobs: Iterable[Job]) -> Iterable[str]:
-    """What is wrong with the spiders of jobs, a line each; what these print is no result."""
-    written = path.read_text(encoding="utf-8-sig")
+def _unfit(jobs: Iterable[Job]) -> list[Wrong]:
+    """What is wrong with the spiders of jobs; what these print is no result."""
+    found = Found()
     with redirect_stdout(sys.stderr):
         for job in jobs:
-            try:
+            with found:
                 check(job, project())
-            except Wrong as error:
-                number = line_of(written, error.place)
-                yield f"{path}{f':{number}' if number else ''}: {error}"
+    return found.each
 
 
 def _agreed(pending: list[Change]) -> bool:
