@@ -49,6 +49,7 @@ class Order(msgspec.Struct, frozen=True):
     places: Sequence[Place] = ()  # further outputs, and what they are to do
     given: Mapping[str, Any] = {}  # further arguments, as values
     chosen: Mapping[str, Any] = {}  # further settings, as values; stronger than the environment's
+    zone: str = ""  # in which times are told, with their dates; "": as the clock of the machine shows them
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -67,6 +68,7 @@ class Plan(msgspec.Struct, frozen=True):
     places: Sequence[Place] = ()
     quiet: bool = False
     run: str = ""
+    zone: str = ""
 
 
 @click.command(name="crawl", add_help_option=False)
@@ -143,7 +145,7 @@ def prepared(order: Order) -> Plan:
         places = joined(choice.info, places)
         for place in places:
             check_writable(place.path)
-    return Plan(spider, settings, root, typed, identity, choice, choose, places, order.quiet, order.run)
+    return Plan(spider, settings, root, typed, identity, choice, choose, places, order.quiet, order.run, order.zone)
 
 
 def _over(order: Order) -> int | None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from .job import Job
 from .order import Words
 from .record import JobRun
 from .runner import Ask, Ended
+from .zones import zone_or_utc
 
 PACKAGE = Path(__file__).resolve().parents[2]
 # What the server itself was started with, and no crawl is to have.
@@ -57,13 +59,13 @@ class Processes:
     async def start(self, run: JobRun, job: Job) -> CrawlProcess:
         """A process for crawl `run.run`, waiting for `go`. Raises UsageError, OSError."""
         outputs = tuple(Place(each.path, each.append) for each in job.output if each.only == "items")
-        order = Words(job.spider, {**job.args, **run.args}, job.settings, outputs).encoded()
+        order = Words(job.spider, {**job.args, **run.args}, job.settings, outputs, job.timezone).encoded()
         log = said.path_of(self.home, run.id)
         child = await self.begin(
             ["crawl", job.spider, "--run", run.run, "--order", "-", "--output-folder", str(self.root), "--quiet"],
             run, log, subprocess.PIPE,
         )  # fmt: skip
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        stamp = f"{datetime.now(zone_or_utc(job.timezone)):%Y-%m-%d %H:%M:%S %Z}"
         said.add(log, ending.begins(child.pid, run.run, job.spider, stamp))
         return CrawlProcess(self, run, child, order)
 

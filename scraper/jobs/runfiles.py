@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, TypeVar
 from zoneinfo import ZoneInfo
 
-from ..convert import Unfit
 from ..errors import StoreError, UsageError
 from ..explain import Explanation, in_run
 from ..folder import RunFolder
@@ -27,7 +26,7 @@ from .files import NotThere, folder_of
 from .record import JobRun
 from .shown import Ledgered, LinesPage, RequestsPage, RunPage
 from .store import Jobs
-from .zones import zone_named
+from .zones import zone_or_utc
 
 T = TypeVar("T")
 PATIENCE = 0.15  # seconds that a page of requests may look for them
@@ -222,8 +221,8 @@ class RunFiles:
     def _zone(self, number: int) -> ZoneInfo:
         """The zone of a run's job; UTC once that is removed."""
         try:
-            return zone_named(self.store.job(self.planned(number).job).job.timezone)
-        except (UsageError, Unfit):  # Unfit: a zone the system has lost
+            return zone_or_utc(self.store.job(self.planned(number).job).job.timezone)
+        except UsageError:
             return ZoneInfo("UTC")
 
 
