@@ -12,14 +12,13 @@ from typing import Any
 import click
 import msgspec
 
-from .. import url as urls
 from ..errors import UsageError
 from ..folder import ENDED, FINISHED, Place, RunFolder, RunInfo
 from ..identity import Identity, kept_settings, not_kept
 from ..outputs.registry import STDOUT, check_writable, expand, open_output
 from ..resume import Choice, Words, begun, check_spider, exactly, going_on, joined, named, which
 from ..settings import Settings, from_pairs
-from ..spider import REQUIRED, Spider
+from ..spider import REQUIRED, Spider, check_start
 from ..spider import arguments as declared
 from ..words import count
 from . import options
@@ -122,7 +121,7 @@ def prepared(order: Order) -> Plan:
     own = kept_settings(goal[1], kind) if goal and order.own else order.chosen
     chosen = [f"processes={order.processes}"] if order.processes is not None else []
     settings = settings_of(kind, [*order.pairs, *chosen], log_level=order.log_level, own=own)
-    _check_start(spider)
+    check_start(spider)
     places = [*(Place(path, order.append) for path in order.outputs), *order.places]
     check_outputs(
         [place.path for place in places], spider.name, append=False, adding=[p.path for p in places if p.append]
@@ -186,19 +185,6 @@ def _resume_command(order: Order, folder: RunFolder) -> str:
     """What to type to continue a run, from this folder."""
     word = f" {shlex.quote(order.word)}" if order.word else ""
     return f"scraper crawl{word} --resume {run_word(folder)}"
-
-
-def _check_start(spider: Spider) -> None:
-    urls_given = spider.start_urls
-    for text in urls_given if isinstance(urls_given, Sequence) else ():
-        if not isinstance(text, str):
-            raise UsageError(f"spider {spider.name!r}: start_urls has {text!r}: it must be a URL")
-        try:
-            urls.canonical(text)
-        except urls.BadURL as error:
-            raise UsageError(f"spider {spider.name!r}: start_urls has {text!r}: {error.reason.value}") from error
-    if not urls_given and type(spider).start is Spider.start:
-        raise UsageError(f"spider {spider.name!r} has neither start_urls nor start(): nothing to begin with")
 
 
 def check_outputs(paths: Iterable[str], spider: str, *, append: bool, adding: Collection[str] = ()) -> None:

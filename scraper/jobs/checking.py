@@ -23,7 +23,7 @@ from ..discover import find
 from ..errors import Mistakes, ScraperError, UsageError
 from ..outputs.registry import check_writable, expand
 from ..settings import from_environment, from_files, resolve
-from ..spider import REQUIRED, Spider, arguments
+from ..spider import REQUIRED, Spider, arguments, check_start
 from .declared import SAMPLE
 from .job import Job
 from .keys import numbered
@@ -138,14 +138,11 @@ async def described(
 
 def _begin(kind: type[Spider], job: Job) -> None:
     try:
-        kind(**job.args)
-        urls = bool(kind.start_urls) or kind.start is not Spider.start
+        check_start(kind(**job.args))
     except ScraperError:
         raise
     except Exception as error:
         raise UsageError(f"spider {kind.name!r} cannot be made: {type(error).__name__}: {error}") from error
-    if not urls:
-        raise UsageError(f"spider {kind.name!r} has neither start_urls nor start(): nothing to begin with")
 
 
 async def _asked(question: Question, patience: float, environ: Environ) -> Described:
