@@ -139,8 +139,10 @@ async def alerts(request: web.Request) -> web.StreamResponse:
 
 @routes.get(f"{ROOT}/deliveries", Role.OPERATOR)
 async def deliveries(request: web.Request) -> web.StreamResponse:
-    """Messages to people, newest first."""
-    return json({"deliveries": await request.app[DESK].deliveries(before(request), _limit(request))})
+    """Messages to people, newest first; with `failed=1` those that were given up."""
+    failed = word(request, "failed") == "1"
+    found = await request.app[DESK].deliveries(before(request), _limit(request), given_up=failed)
+    return json({"deliveries": found})
 
 
 @routes.get(f"{ROOT}/audit", Role.OPERATOR)

@@ -191,9 +191,11 @@ class Desk(RunFiles):
         """Alerts that have not recovered, oldest first."""
         return await self._off(self.store.open_alerts, job)
 
-    async def deliveries(self, before: int | None = None, limit: int = 50) -> list[Delivery]:
-        """Messages to people, newest first."""
-        return await self._off(self.store.deliveries, before, _limited(limit))
+    async def deliveries(
+        self, before: int | None = None, limit: int = 50, *, given_up: bool = False
+    ) -> list[Delivery]:
+        """Messages to people, newest first; with `given_up` only those."""
+        return await self._off(self.store.deliveries, before, _limited(limit), given_up=given_up)
 
     async def acts(self, before: int | None = None, limit: int = 50, job: str = "") -> list[Act]:
         """Who did what, newest first."""

@@ -23,6 +23,7 @@ COMMANDS: Table = {
     "log": ("log:command", "What a run has logged."),
     "run-due": ("due:command", "Run what is due now, without a server, and end."),
     "alerts": ("notices:alerts", "What was told, or is to be told."),
+    "messages": ("notices:messages", "What was sent to which channel, and what did not arrive."),
     "test-alert": ("notices:test_alert", "Tell a channel that it is tested."),
     "audit": ("notices:audit", "Who did what."),
     "backup": ("keep:backup", "Copy jobs, history and users to a file."),

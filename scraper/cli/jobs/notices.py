@@ -1,4 +1,4 @@
-"""`scraper jobs alerts`, `test-alert` and `audit`: what was told, and who did what."""
+"""`scraper jobs alerts`, `messages`, `test-alert` and `audit`: what was told, and who did what."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ MOST = 200  # messages that are looked at for what became of an alert
 limited = click.option(
     "--limit", default=20, type=click.IntRange(1, 500), show_default=True, help="How many, the newest."
 )
+
+before_id = click.option("--before", type=click.IntRange(1), metavar="ID", help="Only those before this one.")
 
 
 @click.command(name="alerts")
@@ -74,6 +76,43 @@ def _told(alert: Alert, sent: list[Delivery]) -> str:
     return "yes" if alert.told else "no"
 
 
+@click.command(name="messages")
+@click.option("--failed", is_flag=True, help="Only those that were given up.")
+@limited
+@before_id
+@as_json
+@options.folder
+def messages(failed: bool, limit: int, before: int | None, as_json: bool, root: str | None) -> int:
+    """Messages about alerts, newest last: where they went and when, or why they did not.
+
+    In the column `state`: sent; waits, until the time beside it; given up, a day after its first try. Times are in
+    the zone of the job, those of a message about several jobs in UTC.
+    """
+    with opened(root) as desk:
+        found = done(desk.deliveries(before, limit, given_up=failed))[::-1]
+        if as_json:
+            print_json(found)
+            return 0
+        if not found:
+            click.echo("no message was given up" if failed else "no messages", err=True)
+            return 0
+        zones = _zones(desk)
+        rows = [_message(each, desk, zones) for each in found]
+    for text in table(("id", "channel", "state", "when", "tries", "tells of", "trouble"), rows, ("id", "tries")):
+        click.echo(text)
+    return 0
+
+
+def _message(sent: Delivery, desk: Desk, zones: Mapping[str, ZoneInfo]) -> tuple[str, ...]:
+    told = [(alert, "") for id in sent.alerts if (alert := desk.store.alert(id))]
+    told += [(alert, " is over") for id in sent.recovered if (alert := desk.store.alert(id))]
+    jobs = {alert.job for alert, _ in told}
+    state = "sent" if sent.sent else "given up" if sent.given_up else "waits"
+    when = at(sent.sent or sent.given_up or sent.due, _of(zones, jobs.pop() if len(jobs) == 1 else ""))
+    what = ", ".join(f"{alert.job} {alert.rule.replace('_', ' ')}{over}" for alert, over in told)
+    return str(sent.id), sent.channel, state, when, f"{sent.tries:,}", what, clean(sent.error)
+
+
 @click.command(name="test-alert")
 @click.argument("channel")
 @options.folder
@@ -99,7 +138,7 @@ def test_alert(channel: str, root: str | None) -> int:
 @click.command(name="audit")
 @click.argument("job", default="")
 @limited
-@click.option("--before", type=click.IntRange(1), metavar="ID", help="Only those before this one.")
+@before_id
 @as_json
 @options.folder
 def audit(job: str, limit: int, before: int | None, as_json: bool, root: str | None) -> int:
