@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ..errors import UsageError
 from ..jobs.access import Role
+from ..words import cut
 from .answers import json
 from .given import before, body, number, only, text_of, word
 from .guard import who
@@ -71,7 +72,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     """Run a job now."""
     args = only(await body(request), "args").get("args", {})
     if not isinstance(args, dict):
-        raise UsageError("args must be an object")
+        raise UsageError(f'args must be an object such as {{"shelf": "art"}}, not {cut(repr(args), 60)}')
     return json(await request.app[DESK].start(job(request), who(request).name, args), 201)
 
 

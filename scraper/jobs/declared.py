@@ -202,7 +202,7 @@ def _channel(data: object, place: Place, *, mail: bool) -> Channel:
     for name in ("secret", "headers", "allow_private"):
         with found:
             if ways and getattr(channel, name) and not channel.webhook:
-                raise Wrong((*place, name), "is for a webhook")
+                raise Wrong((*place, name), f"is for a webhook, and this channel has {' and '.join(ways)}")
     with found:
         try:
             check_headers(channel.headers)

@@ -331,7 +331,7 @@ class Desk(RunFiles):
         wanted = []
         for state in states:
             if state not in set(State):
-                raise UsageError(f"there is no state {state!r}: {', '.join(State)}")
+                raise UsageError(f"there is no state {state!r}{among(state, State)}")
             wanted.append(State(state))
         most = _limited(limit)
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
@@ -341,7 +341,7 @@ class Desk(RunFiles):
     def _stop(self, number: int, how: Any, who: str) -> JobRun:
         run = self.planned(number)
         if run.state not in OPEN or not self.store.ask_stop(number, how, who, self.clock.wall()):
-            raise UsageError(f"run {number} of job {run.job!r} is over ({run.state.value})")
+            raise UsageError(f"run {number} of job {run.job!r} is over ({run.state.value.replace('_', ' ')})")
         return secret.hidden_run(self.store.run(number))
 
     def _health(self) -> Health:

@@ -13,6 +13,7 @@ from ..convert import Unfit, among, fit, near
 from ..errors import UsageError
 from ..settings import NAMES, resolve
 from ..url import BadURL, canonical
+from ..words import cut
 from .job import Alerts, Job, Output
 from .places import Found, Place, Wrong, dotted
 from .windows import Window, windows
@@ -85,7 +86,7 @@ def _elsewhere(name: str, place: Place) -> str:
 
 def table(data: object, place: Place) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
-        raise Wrong(place, f"must be a table, not {data!r}")
+        raise Wrong(place, f"must be a table, not {cut(repr(data), 60)}")
     return data
 
 

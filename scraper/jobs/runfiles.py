@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, TypeVar
 from zoneinfo import ZoneInfo
 
+from ..convert import among
 from ..errors import StoreError, UsageError
 from ..explain import Explanation, in_run
 from ..folder import RunFolder
@@ -94,7 +95,7 @@ class RunFiles:
         is left when it was read, or the server was killed. Few are there at once. O(items).
         """
         if kind not in KINDS:
-            raise UsageError(f"there is no format {kind!r}: {', '.join(KINDS)}")
+            raise UsageError(f"there is no format {kind!r}{among(kind, KINDS)}")
         folder = await asyncio.to_thread(self.folder, number)
         async with self._exports:
             with TemporaryDirectory(dir=self.store.home, prefix="export-") as place:

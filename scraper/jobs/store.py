@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from ..convert import near
+from ..convert import among
 from ..errors import StoreError, UsageError
 from .copies import backup, restore
 from .difference import Change, Declared, difference
@@ -47,8 +47,7 @@ class Jobs(History, Notices):
         found = self.row(f"SELECT {_KEPT} FROM job WHERE name = ?", name)
         if found is None:
             names = [row[0] for row in self.rows("SELECT name FROM job ORDER BY name")]
-            there = f"; there are {', '.join(names[:20])}" if names else "; there are none"
-            raise UsageError(f"no job {name!r}{near(name, names) or there}")
+            raise UsageError(f"no job {name!r}{among(name, names)}")
         return _kept(found)
 
     def put(self, job: Job, *, source: str = HAND, now: float, who: str, version: int | None = None) -> Kept:

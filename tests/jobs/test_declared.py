@@ -261,7 +261,7 @@ def test_all_that_is_wrong_in_a_file_is_told_by_line(tmp_path: Path) -> None:
         "4: [server] keep_days",
         "6: [groups] books",
         "8: [channels.ops] webhook",
-        "11: [channels.two] secret: is for a webhook",
+        "11: [channels.two] secret: is for a webhook, and this channel has command",
         "12: [job]: unknown table; did you mean 'jobs'?",
         '13: [jobs."my shop"]: the name of a job',
         "15: [jobs.shop] spider: is missing",
