@@ -28,6 +28,8 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 NAMED = "the name of a job must be 1 to 64 letters, digits, '-' or '_', and not begin with '-'"
 TABLES = ("server", "groups", "channels", "mail", "jobs")
 TIMES = ("timezone", "start", "end", "jitter", "schedule")  # each is judged beside those before it
+ASKED = ("spider", "args", "settings", "output", "key")  # keys that a spider is asked about
+UNNAMED = "job"  # of a job whose name is wrong
 TOGETHER = frozenset({"parallel", "overlap", "output", "key"})
 SAMPLE = {"date": "2000-01-01", "run": "20000101-000000-0000"}
 _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
@@ -100,6 +102,16 @@ def job_from(name: str, data: Mapping[str, Any], where: str) -> Job:
     found.tell(where)
     assert job is not None
     return job
+
+
+def right_of(name: str, data: Mapping[str, Any], found: Found) -> Job | None:
+    """Of a job with mistakes that were `found` what a spider can be asked about; None where nothing is left."""
+    wrong = found.keys(2)
+    right = {key: data[key] for key in ASKED if key in data and key not in wrong}
+    try:
+        return job_from(UNNAMED if "name" in wrong else name, right, "")
+    except Mistakes:
+        return None
 
 
 def server_from(data: Mapping[str, Any], where: str) -> Server:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ from ..errors import Mistakes, UsageError
 from . import secret
 from .checking import Described, checked, described
 from .deciding import run_now
-from .declared import job_from, looked, read
+from .declared import job_from, looked, read, right_of
 from .difference import Change, Declared
 from .files import NotThere as NotThere
 from .job import Job, Server
@@ -38,8 +37,6 @@ from .within import forbidden
 T = TypeVar("T")
 MOST = 500  # rows of a page
 FILE = "jobs.toml"
-ASKED = ("spider", "args", "settings", "output", "key")  # keys that a spider is asked about
-UNNAMED = "job"  # of a job whose name is wrong
 CHECKS = 2  # spiders imported at once
 RECENT = 30  # runs of a sparkline
 # by the index of jobs, which is in the order of ids
@@ -275,11 +272,7 @@ class Desk(RunFiles):
         found, job = Found(), None
         with found:
             job = await self._off(job_from, name, given, "")
-        if (asked := job) is None:  # its spider can be asked for what is right of it
-            wrong = found.keys(2)
-            right = {key: given[key] for key in ASKED if key in given and key not in wrong}
-            with suppress(Mistakes):
-                asked = await self._off(job_from, UNNAMED if "name" in wrong else name, right, "")
+        asked = job or await self._off(right_of, name, given, found)
         if asked is not None:
             with found:
                 await self._goes(asked, name, {each["path"] for each in before.get("output", ())})

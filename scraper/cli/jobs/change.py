@@ -14,10 +14,11 @@ import msgspec
 
 from ...errors import UsageError
 from ...jobs.checking import check
-from ...jobs.declared import Declared, declared_from, job_from
+from ...jobs.declared import Declared, declared_from, job_from, right_of
 from ...jobs.desk import Desk
 from ...jobs.difference import difference, text
 from ...jobs.job import Job
+from ...jobs.places import Found
 from ...jobs.record import Kept
 from ...jobs.toml import job_text
 from ...logs import clean
@@ -37,8 +38,7 @@ def add(name: str, root: str | None, **given: Any) -> int:
 
     TIME is a duration such as '90 seconds', '1h30m' or '2 days'.
     """
-    job = job_from(name, from_options.data_of(given), "not added")
-    _check(job)
+    job = _job(name, from_options.data_of(given), "not added")
     with opened(root, new=True) as desk:
         if any(kept.job.name == name for kept in desk.store.jobs()):
             raise UsageError(f"there is a job {name!r} already: `scraper jobs edit {name}` changes it")
@@ -65,8 +65,7 @@ def edit(name: str, unset: tuple[str, ...], root: str | None, **given: Any) -> i
         data = from_options.data_of(given, before)
         from_options.without(data, unset)
         if unset or from_options.anything(given):
-            job = job_from(name, data, "not changed")
-            _check(job)
+            job = _job(name, data, "not changed")
         else:
             found = _edited(kept.job)
             if found is None:
@@ -121,6 +120,19 @@ def _read(name: str, shown: str) -> Job:
     return jobs[name]
 
 
+def _job(name: str, data: Mapping[str, Any], where: str) -> Job:
+    """A job that goes with its spider. Raises Mistakes: all that is wrong, each after `where`."""
+    found, job = Found(), None
+    with found:
+        job = job_from(name, data, "")
+    with found:
+        if asked := job or right_of(name, data, found):
+            _check(asked)
+    found.tell(where)
+    assert job is not None
+    return job
+
+
 def _check(job: Job) -> None:
     """See that it goes with its spider. What that prints when it is imported is no result."""
     with redirect_stdout(sys.stderr):
@@ -134,9 +146,8 @@ def _say(desk: Desk, name: str, what: str) -> None:
     elif page.upcoming:
         upcoming = f"next: {at(page.upcoming[0], zone_of(page.job))}"
     else:
-        upcoming = f"it has no planned times: `scraper jobs run {name}`" if not page.job.after else "it runs after"
-        upcoming += f" {', '.join(page.job.after)}" if page.job.after else ""
-    click.echo(f"{what} job {name}: {page.line.said}; {upcoming}")
+        upcoming = "" if page.job.after else f"it has no planned times: `scraper jobs run {name}`"
+    click.echo(f"{what} job {name}: {'; '.join(filter(None, [page.line.said, upcoming]))}")
     say_idle(desk, "it runs")
 
 
