@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scraper import database
 from scraper.clock import Clock
 from scraper.errors import StoreError
 from scraper.frontier import schema
@@ -55,7 +56,7 @@ def test_the_log_and_the_level_of_safety_are_in_force(path: Path, power: bool, s
 
 def test_a_file_system_without_shared_memory_gets_a_rollback_journal(path: Path) -> None:
     base = sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True, isolation_level=None)
-    assert schema.log(base) == "truncate"
+    assert database.log(base) == "truncate"
     base.close()
 
 
