@@ -32,6 +32,7 @@ COMMANDS: Table = {
     "serve": ("serve", "Run the jobs of this project, with a dashboard."),
     "version": ("version", "The versions of scraper, Python and the libraries."),
 }
+HELP = ("-h", "--help")
 INTERRUPTED = 130
 USAGE = 2
 
@@ -74,6 +75,11 @@ class Lazy(click.Group):
         """The table, without importing any command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, what) for name, (_, what) in self.table.items()])
+
+
+def or_list(args: list[str]) -> list[str]:
+    """Words for a group that lists when it is given no command: only options, or nothing, are those of `list`."""
+    return ["list", *args] if not args or (args[0].startswith("-") and args[0] not in HELP) else args
 
 
 def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:

@@ -11,9 +11,8 @@ from ...jobs.desk import Desk
 from ...jobs.record import Alert, Delivery
 from ...logs import clean
 from .. import options
-from ..table import table
 from .moments import at, zone_of
-from .place import as_json, done, opened, print_json, who
+from .place import all_said, as_json, done, opened, print_table, who
 
 UNSET = "the environment variable"  # what an error says that is of this shell alone
 MOST = 200  # messages that are looked at for what became of an alert
@@ -39,11 +38,7 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
     with opened(root) as desk:
         _known(desk, job)
         found = done(desk.open_alerts(job))[-limit:] if only_open else done(desk.alerts(None, limit, job))[::-1]
-        if as_json:
-            print_json(found)
-            return 0
-        if not found:
-            click.echo("no alerts", err=True)
+        if all_said(found, "no alerts", as_json=as_json):
             return 0
         zones, sent = _zones(desk), done(desk.deliveries(None, MOST))
         rows = [
@@ -51,8 +46,7 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
              _ended(each, _of(zones, each.job)), _told(each, sent), clean(each.text))
             for each in found
         ]  # fmt: skip
-    for text in table(("id", "job", "rule", "since", "until", "told", "what"), rows, ("id",)):
-        click.echo(text)
+    print_table(("id", "job", "rule", "since", "until", "told", "what"), rows, ("id",))
     return 0
 
 
@@ -90,16 +84,11 @@ def messages(failed: bool, limit: int, before: int | None, as_json: bool, root: 
     """
     with opened(root) as desk:
         found = done(desk.deliveries(before, limit, given_up=failed))[::-1]
-        if as_json:
-            print_json(found)
-            return 0
-        if not found:
-            click.echo("no message was given up" if failed else "no messages", err=True)
+        if all_said(found, "no message was given up" if failed else "no messages", as_json=as_json):
             return 0
         zones = _zones(desk)
         rows = [_message(each, desk, zones) for each in found]
-    for text in table(("id", "channel", "state", "when", "tries", "tells of", "trouble"), rows, ("id", "tries")):
-        click.echo(text)
+    print_table(("id", "channel", "state", "when", "tries", "tells of", "trouble"), rows, ("id", "tries"))
     return 0
 
 
@@ -146,19 +135,14 @@ def audit(job: str, limit: int, before: int | None, as_json: bool, root: str | N
     with opened(root) as desk:
         _known(desk, job)
         found = done(desk.acts(before, limit, job))[::-1]
-        if as_json:
-            print_json(found)
-            return 0
-        if not found:
-            click.echo("nothing was done", err=True)
+        if all_said(found, "nothing was done", as_json=as_json):
             return 0
         zone = _of(_zones(desk), job)
     rows = [
         (str(act.id), at(act.at, zone), clean(act.who), act.what, act.job, str(act.run or ""), clean(act.detail))
         for act in found
     ]
-    for text in table(("id", "when", "who", "did", "job", "run", "what"), rows, ("id", "run")):
-        click.echo(text)
+    print_table(("id", "when", "who", "did", "job", "run", "what"), rows, ("id", "run"))
     return 0
 
 
