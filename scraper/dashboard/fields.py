@@ -159,6 +159,10 @@ ITEMS = Group(
 GROUPS = (WHEN, ITEMS, *MORE)
 FIELDS = {field.name: field for group in GROUPS for field in group.fields}
 NAMES = {"name": "Name", "spider": "Spider", "note": "Note"} | {name: each.label for name, each in FIELDS.items()}
+FIRST, FOLDED = (
+    [each.name for group in GROUPS if group.folded == folded for each in group.fields] for folded in (False, True)
+)
+ORDER = ("name", "spider", "note", "args", *FIRST, "output", *FOLDED)
 OUTPUT_PATH = re.compile(r"output\.\d{1,3}\.path")
 OUTPUT = re.compile(r"output(?:\[(\d+)\])?")
 Wrongs = Mapping[str, Sequence[str]]  # what is wrong, by the field that it stands beside, "" for none
@@ -300,7 +304,13 @@ def beside(error: UsageError, given: Mapping[str, str], names: Iterable[str]) ->
     for each in error.each if isinstance(error, Mistakes) else (error,):
         field, what = _field(each, given, known) if isinstance(each, Wrong) else ("", str(each))
         found.setdefault(field, []).append(what)
-    return found
+    return {name: found[name] for name in sorted(found, key=_order)}
+
+
+def _order(name: str) -> int:
+    """Where a field stands on the page: arguments before all groups, outputs before those that are folded."""
+    table = name.partition(".")[0]
+    return ORDER.index(table if table in ("args", "output") else name) if name else -1
 
 
 def _field(wrong: Wrong, given: Mapping[str, str], known: Collection[str]) -> tuple[str, str]:
@@ -308,7 +318,7 @@ def _field(wrong: Wrong, given: Mapping[str, str], known: Collection[str]) -> tu
     key = wrong.place[2:]
     name = ".".join(key)
     if name in known:
-        return name, f"{wrong.inside} {wrong.what}".strip()
+        return name, wrong.what
     if output := OUTPUT.fullmatch(key[0] if key else ""):
         filled = rows(given)
         row = filled[int(output[1] or 0)] if int(output[1] or 0) < len(filled) else "output"
