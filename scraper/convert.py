@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 WORDS = {"yes": True, "on": True, "no": False, "off": False}  # beside true, false, 1 and 0
+MOST = 40  # names that an error lists
 LISTS = (list, tuple, set, frozenset)
 NOUNS: dict[Any, tuple[str, str]] = {
     bool: ("true or false", "true or false"),
@@ -55,6 +56,13 @@ def near(word: str, known: Iterable[str]) -> str:
     """The tail of an error message that suggests a name, "" when none is near."""
     close = closest(word, known)
     return f"; did you mean {close!r}?" if close else ""
+
+
+def among(word: str, known: Iterable[str]) -> str:
+    """The tail of an error message about a name there is none of: the one that is near, or else all there are."""
+    names = [*known]
+    rest = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
+    return near(word, names) or f"; there are {', '.join(names[:MOST]) or 'none'}{rest}"
 
 
 def closest(word: str, known: Iterable[str]) -> str:
@@ -159,7 +167,7 @@ def _blame(value: Any, kind: Any, *, strict: bool, path: str = "") -> Unfit:
         for name, part, inner in _parts(value, member):
             if inner is None:
                 known = get_type_hints(member)
-                return Unfit(f"is not known{near(name.strip('.'), known)}", path + name)
+                return Unfit(f"is not known{among(name.strip('.'), known)}", path + name)
             try:
                 _made(part, inner, strict=strict)
             except (msgspec.ValidationError, TypeError, OverflowError):

@@ -2,6 +2,7 @@
 
 ScraperError
 ├── UsageError             the command, a setting, a spider file or an argument is wrong (exit code 2)
+│   └── Mistakes(each)     several of these at once
 ├── SpiderError            a spider did what it must not do: an unknown callback, junk yielded
 │   └── SelectorError      `one()` found none or several, or the selector itself is wrong
 ├── FetchError(reason)     a request got no usable response; `reason` says why
@@ -15,6 +16,7 @@ ScraperError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .reasons import Reason
@@ -28,6 +30,14 @@ class ScraperError(Exception):
 
 class UsageError(ScraperError):
     """A command, setting, spider file or argument is wrong; the text says what and what is near it."""
+
+
+class Mistakes(UsageError):
+    """All that is wrong with what somebody gave, so that it can be mended at once; the text has a line for each."""
+
+    def __init__(self, each: Sequence[UsageError]) -> None:
+        super().__init__("\n".join(" ".join(str(one).split()) for one in each))
+        self.each = tuple(each)
 
 
 class SpiderError(ScraperError):

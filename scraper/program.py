@@ -21,7 +21,7 @@ from .outputs.registry import check_writable
 from .resume import Choice, Words, begin, going_on, joined, named, opened, which
 from .run import MEMORY_LAG, Report, Run
 from .settings import Layer, Settings, resolve
-from .spider import Spider, check
+from .spider import Spider, check, check_begun
 
 WORDS = Words("resume=False", lambda folder: f"crawl(..., resume={folder.run!r})")
 log = logging.getLogger("scraper.program")
@@ -140,6 +140,7 @@ def _prepare(
         made_of = f": write {spider.__name__}()" if isinstance(spider, type) else ""
         raise UsageError(f"{spider!r} is no spider{made_of}")
     check(type(spider))
+    check_begun(spider)
     made = settings_for(spider, ("settings", settings or {}))
     paths = [str(output)] if isinstance(output, str | Path) else [str(each) for each in output]
     if folder is None and resume:

@@ -161,7 +161,8 @@ def resolve(layers: Iterable[Layer]) -> Settings:
     for where, values in layers:
         for key, value in values.items():
             if key not in NAMES:
-                raise UsageError(f"{where}: unknown setting {key!r}{near(key, NAMES)}")
+                hint = near(key, NAMES) or "; `scraper settings` lists them"
+                raise UsageError(f"{where}: unknown setting {key!r}{hint}")
             merged[key] = _checked(where, key, value)
     return Settings(**merged)
 

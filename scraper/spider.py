@@ -6,15 +6,16 @@ import copy
 import inspect
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, dataclass_transform, get_type_hints
 
 import msgspec
 
-from .convert import Unfit, fit, near
-from .errors import FetchError, SpiderError, UsageError
+from .convert import Unfit, among, fit, near
+from .errors import FetchError, Mistakes, SpiderError, UsageError
 from .request import Request
 from .response import Response
+from .url import BadURL, canonical
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 REQUIRED: Any = object()
@@ -71,16 +72,23 @@ class Spider:
 
     def __init__(self, **given: Any) -> None:
         declared = arguments(type(self))
-        for name in given:
-            if name not in declared:
-                raise UsageError(f"spider {self.name!r} has no argument {name!r}{near(name, declared)}")
+        wrong = [
+            UsageError(f"spider {self.name!r} has no argument {name!r}{among(name, declared)}")
+            for name in given
+            if name not in declared
+        ]
         for name, (kind, argument) in declared.items():
-            if name in given:
-                setattr(self, name, _convert(self.name, name, kind, argument, given[name]))
-            elif argument.default is REQUIRED:
-                raise UsageError(f"spider {self.name!r} needs the argument {name!r} (-a {name}=...)")
-            else:  # a list of its own for each spider
-                setattr(self, name, copy.deepcopy(argument.default))
+            try:
+                if name in given:
+                    setattr(self, name, _convert(self.name, name, kind, argument, given[name]))
+                elif argument.default is REQUIRED:
+                    raise UsageError(f"spider {self.name!r} needs the argument {name!r} (-a {name}=...)")
+                else:  # a list of its own for each spider
+                    setattr(self, name, copy.deepcopy(argument.default))
+            except UsageError as error:
+                wrong.append(error)
+        if wrong:
+            raise Mistakes(wrong)
         self._line: Line | None = None
         self._logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger(f"scraper.spider.{self.name}")
 
@@ -193,3 +201,31 @@ def check(spider: type[Spider]) -> None:
     if not isinstance(spider.settings, Mapping):
         raise UsageError(f"spider {spider.name!r}: settings must be a dict, not {spider.settings!r}")
     arguments(spider)
+
+
+def check_begun(spider: Spider) -> None:
+    """Refuse a spider whose own `__init__` has not called ours. Raises UsageError with its class and file."""
+    if "_line" in vars(spider):
+        return
+    own = next(kind for kind in type(spider).__mro__ if "__init__" in vars(kind))
+    code = getattr(own.__init__, "__code__", None)  # type: ignore[misc]  # of just this class
+    where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+    raise UsageError(
+        f"spider {spider.name!r}: {own.__name__}.__init__{where} does not call super().__init__(): begin it with "
+        "super().__init__(**given), or declare arguments as attributes and set up the rest in opened()"
+    )
+
+
+def check_start(spider: Spider) -> None:
+    """Refuse a spider that was not begun, or has nothing to begin with. Raises UsageError."""
+    check_begun(spider)
+    urls = spider.start_urls
+    for text in urls if isinstance(urls, Sequence) else ():
+        if not isinstance(text, str):
+            raise UsageError(f"spider {spider.name!r}: start_urls has {text!r}: it must be a URL")
+        try:
+            canonical(text)
+        except BadURL as error:
+            raise UsageError(f"spider {spider.name!r}: start_urls has {text!r}: {error.reason.value}") from error
+    if not urls and type(spider).start is Spider.start:
+        raise UsageError(f"spider {spider.name!r} has neither start_urls nor start(): nothing to begin with")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from scraper.program import Result, crawl
 from scraper.spider import Spider
 from scraper.testing.resolve import Loopback
 from scraper.testing.site import Site
+from tests.outputs.disks import small_disk
 
 Crawl = Callable[..., Awaitable[Result]]
 QUICK: dict[str, Any] = {"delay": 0, "backoff": 0.01, "max_backoff": 0.05, "allow_private": True, "timeout": 10}
@@ -59,3 +61,10 @@ def go(site: Site) -> Crawl:
         return await crawl(spider, settings={**QUICK, **settings}, resolver=resolver, **(options or {}))
 
     return run
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MB."""
+    with small_disk(tmp_path / "small", 1024) as folder:
+        yield folder

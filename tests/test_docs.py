@@ -176,7 +176,7 @@ def tables_of_jobs(page: Path) -> list[str]:
 def test_every_table_of_jobs_that_is_shown_can_be_applied(page: Path) -> None:
     for text in tables_of_jobs(page):
         declared = declared_from(tomllib.loads(text))
-        fits(declared.server, declared.jobs)
+        fits(declared.server.channels, declared.jobs)
 
 
 def test_what_is_said_of_moved_clocks_is_what_schedules_do() -> None:

@@ -42,7 +42,7 @@ ROWS = (
     ("response",),
     ("request",),
     ("settings", "events", "domains", "blackbox", "spool", "crew"),
-    ("url", "blame"),
+    ("url", "blame", "database"),
     ("errors", "convert"),
     ("reasons", "clock", "quarantine", "lock", "runner", "words"),
 )

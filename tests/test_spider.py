@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
+from scraper import crawl
 from scraper.errors import SpiderError, UsageError
 from scraper.spider import Spider, arg, arguments, check
 
@@ -242,3 +243,19 @@ async def test_a_spider_without_parse_says_so() -> None:
 
 async def test_by_default_a_spider_starts_with_its_urls() -> None:
     assert [seed async for seed in Shop().start()] == ["http://a.test/"]
+
+
+async def test_a_spider_whose_own_init_leaves_ours_out_is_told_what_to_do() -> None:
+    class Kept(Spider):
+        name = "kept"
+
+        def __init__(self) -> None:
+            self.seen: set[str] = set()
+
+    class Later(Kept):
+        start_urls = ("https://a.test/",)
+
+    with pytest.raises(UsageError) as caught:
+        await crawl(Later())
+    assert str(caught.value).startswith(f"spider 'kept': Kept.__init__ ({__file__}:")
+    assert "does not call super().__init__(): begin it with super().__init__(**given)" in str(caught.value)

@@ -12,14 +12,13 @@ from typing import Any
 import click
 import msgspec
 
-from .. import url as urls
 from ..errors import UsageError
 from ..folder import ENDED, FINISHED, Place, RunFolder, RunInfo
 from ..identity import Identity, kept_settings, not_kept
 from ..outputs.registry import STDOUT, check_writable, expand, open_output
 from ..resume import Choice, Words, begun, check_spider, exactly, going_on, joined, named, which
 from ..settings import Settings, from_pairs
-from ..spider import REQUIRED, Spider
+from ..spider import REQUIRED, Spider, check_start
 from ..spider import arguments as declared
 from ..words import count
 from . import options
@@ -49,6 +48,7 @@ class Order(msgspec.Struct, frozen=True):
     places: Sequence[Place] = ()  # further outputs, and what they are to do
     given: Mapping[str, Any] = {}  # further arguments, as values
     chosen: Mapping[str, Any] = {}  # further settings, as values; stronger than the environment's
+    zone: str = ""  # in which times are told, with their dates; "": as the clock of the machine shows them
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -67,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True):
     places: Sequence[Place] = ()
     quiet: bool = False
     run: str = ""
+    zone: str = ""
 
 
 @click.command(name="crawl", add_help_option=False)
@@ -120,7 +121,7 @@ def prepared(order: Order) -> Plan:
     own = kept_settings(goal[1], kind) if goal and order.own else order.chosen
     chosen = [f"processes={order.processes}"] if order.processes is not None else []
     settings = settings_of(kind, [*order.pairs, *chosen], log_level=order.log_level, own=own)
-    _check_start(spider)
+    check_start(spider)
     places = [*(Place(path, order.append) for path in order.outputs), *order.places]
     check_outputs(
         [place.path for place in places], spider.name, append=False, adding=[p.path for p in places if p.append]
@@ -143,7 +144,7 @@ def prepared(order: Order) -> Plan:
         places = joined(choice.info, places)
         for place in places:
             check_writable(place.path)
-    return Plan(spider, settings, root, typed, identity, choice, choose, places, order.quiet, order.run)
+    return Plan(spider, settings, root, typed, identity, choice, choose, places, order.quiet, order.run, order.zone)
 
 
 def _over(order: Order) -> int | None:
@@ -184,19 +185,6 @@ def _resume_command(order: Order, folder: RunFolder) -> str:
     """What to type to continue a run, from this folder."""
     word = f" {shlex.quote(order.word)}" if order.word else ""
     return f"scraper crawl{word} --resume {run_word(folder)}"
-
-
-def _check_start(spider: Spider) -> None:
-    urls_given = spider.start_urls
-    for text in urls_given if isinstance(urls_given, Sequence) else ():
-        if not isinstance(text, str):
-            raise UsageError(f"spider {spider.name!r}: start_urls has {text!r}: it must be a URL")
-        try:
-            urls.canonical(text)
-        except urls.BadURL as error:
-            raise UsageError(f"spider {spider.name!r}: start_urls has {text!r}: {error.reason.value}") from error
-    if not urls_given and type(spider).start is Spider.start:
-        raise UsageError(f"spider {spider.name!r} has neither start_urls nor start(): nothing to begin with")
 
 
 def check_outputs(paths: Iterable[str], spider: str, *, append: bool, adding: Collection[str] = ()) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..errors import ScraperError, UsageError
+from ..errors import Mistakes, ScraperError, UsageError
 
 Table = Mapping[str, tuple[str, str]]
 # name -> (file, what it does); nothing is imported to show the table
@@ -32,6 +32,7 @@ COMMANDS: Table = {
     "serve": ("serve", "Run the jobs of this project, with a dashboard."),
     "version": ("version", "The versions of scraper, Python and the libraries."),
 }
+HELP = ("-h", "--help")
 INTERRUPTED = 130
 USAGE = 2
 
@@ -76,6 +77,11 @@ class Lazy(click.Group):
             formatter.write_dl([(name, what) for name, (_, what) in self.table.items()])
 
 
+def or_list(args: list[str]) -> list[str]:
+    """Words for a group that lists when it is given no command: only options, or nothing, are those of `list`."""
+    return ["list", *args] if not args or (args[0].startswith("-") and args[0] not in HELP) else args
+
+
 def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
         from .. import __version__
@@ -96,6 +102,8 @@ def run(words: Sequence[str] | None = None) -> int:
     given = [*(sys.argv[1:] if words is None else words)]
     try:
         return int(cli.main(given or ["--help"], "scraper", standalone_mode=False) or 0)
+    except Mistakes as error:
+        return max(told(str(each), USAGE) for each in error.each)
     except UsageError as error:
         return told(str(error), USAGE)
     except ScraperError as error:

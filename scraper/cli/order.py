@@ -29,4 +29,11 @@ def completed(order: Order) -> Order:
     words = decoded(data)
     if order.word and words.spider != order.word:
         raise UsageError(f"the order is for spider {words.spider!r}, not for {order.word!r}")
-    return replace(order, word=words.spider, places=words.outputs, given=words.arguments, chosen=words.settings)
+    return replace(
+        order,
+        word=words.spider,
+        places=words.outputs,
+        given=words.arguments,
+        chosen=words.settings,
+        zone=words.zone,
+    )

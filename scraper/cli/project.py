@@ -11,7 +11,7 @@ from typing import Any
 from ..discover import FOLDER, find
 from ..folder import RunFolder
 from ..settings import Layer, Settings, from_environment, from_files, from_pairs, resolve
-from ..spider import Spider
+from ..spider import Spider, check_begun
 
 
 def project() -> Path:
@@ -55,7 +55,9 @@ def spider_class(word: str) -> type[Spider]:
 
 def made(kind: type[Spider], pairs: Iterable[str]) -> Spider:
     """A spider with the arguments of the command line. Raises UsageError."""
-    return kind(**from_pairs(pairs, "-a")[1])
+    spider = kind(**from_pairs(pairs, "-a")[1])
+    check_begun(spider)
+    return spider
 
 
 def layers(

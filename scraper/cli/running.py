@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def execute(plan: Plan) -> int:
     settle()
     with ExitStack() as during:
         during.callback(terminal.clear)
-        during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet))
+        during.enter_context(logged(terminal, plan.settings.log_level, quiet=plan.quiet, zone=_zone(plan.zone)))
         during.enter_context(_prints(terminal, items=STDOUT in plan.outputs))
         loop = during.enter_context(runner())
         report = loop.run(_crawl(run, terminal, quiet=plan.quiet))
@@ -47,6 +48,14 @@ def execute(plan: Plan) -> int:
         for each in summary(told, run.folder, terminal.width, colour=terminal.live):
             terminal.line(each)
     return report.exit_code
+
+
+def _zone(name: str) -> tzinfo | None:
+    if not name:
+        return None
+    from ..jobs.zones import zone_or_utc
+
+    return zone_or_utc(name)
 
 
 def _begun(plan: Plan) -> Run:

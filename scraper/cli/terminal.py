@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, tzinfo
 from typing import TextIO
 
 ERASE = "\r\x1b[K"
@@ -59,17 +59,22 @@ class Terminal:
 
 
 class TerminalLog(logging.Handler):
-    """Log records as plain lines: time, level when it matters, message; free of control characters."""
+    """Log records as plain lines: time, level when it matters, message; free of control characters.
 
-    def __init__(self, terminal: Terminal) -> None:
+    Times are those of the machine's clock; in a `zone` they have their date and its name, for readers elsewhere.
+    """
+
+    def __init__(self, terminal: Terminal, zone: tzinfo | None = None) -> None:
         super().__init__()
         self._terminal = terminal
+        self._time = "%H:%M:%S" if zone is None else "%m-%d %H:%M:%S %Z"
+        self._zone = zone
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, and the trace of its exception."""
         from ..logs import clean, traced
 
-        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        at = datetime.fromtimestamp(record.created, self._zone).strftime(self._time)
         level = f"{record.levelname.lower()} " if record.levelno != logging.INFO else ""
         name = record.name.removeprefix("scraper.spider.")
         source = f"{name}: " if name != record.name else ""
@@ -79,14 +84,14 @@ class TerminalLog(logging.Handler):
 
 
 @contextmanager
-def logged(terminal: Terminal, level: str, *, quiet: bool = False) -> Iterator[None]:
+def logged(terminal: Terminal, level: str, *, quiet: bool = False, zone: tzinfo | None = None) -> Iterator[None]:
     """What the project's own loggers say goes to the terminal, from a level on; the root stays untouched.
 
-    `quiet` keeps what is no warning from the terminal, and not from the run's log file.
+    `quiet` keeps what is no warning from the terminal, and not from the run's log file. Times are told in `zone`.
     """
     logger = logging.getLogger("scraper")
     before, spread = logger.level, logger.propagate
-    handler = TerminalLog(terminal)
+    handler = TerminalLog(terminal, zone)
     if quiet:
         handler.setLevel(logging.WARNING)
     logger.addHandler(handler)

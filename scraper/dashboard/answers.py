@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from ..errors import ScraperError, StoreError, UsageError
+from ..errors import Mistakes, ScraperError, StoreError, UsageError
 from ..jobs.access import TooMany
 from ..jobs.desk import Conflict, NotAllowed, NotThere
+from ..jobs.places import Wrong
 from ..logs import clean
 from .guard import BEGUN
 from .view import page
@@ -51,6 +53,8 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         return said(request, 403, str(error))
     except Conflict as error:
         return said(request, 409, str(error))
+    except Mistakes as error:
+        return said(request, 400, str(error), mistakes=[_mistake(each) for each in error.each])
     except UsageError as error:
         return said(request, 400, str(error))
     except StoreError as error:
@@ -65,12 +69,28 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         return said(request, 500, "something is wrong in scraper itself: its log has the trace")
 
 
-def said(request: web.Request, status: int, text: str, headers: dict[str, str] | None = None) -> web.StreamResponse:
+def _mistake(error: UsageError) -> dict[str, str]:
+    """One of several things that are wrong: where, which is "" where no key is to blame, and what."""
+    return (
+        {"where": error.where, "what": error.what}
+        if isinstance(error, Wrong)
+        else {"where": "", "what": str(error)}
+    )
+
+
+def said(
+    request: web.Request,
+    status: int,
+    text: str,
+    headers: dict[str, str] | None = None,
+    *,
+    mistakes: Sequence[dict[str, str]] = (),
+) -> web.StreamResponse:
     """What is wrong, as JSON or as a page; without rights the page is the one to log in."""
     if request.get(BEGUN):  # a stream that is under way cannot be given another status
         raise ConnectionResetError(text)
     if for_programs(request):
-        made = json({"error": text}, status)
+        made = json({"error": text} | ({"mistakes": mistakes} if mistakes else {}), status)
     elif status == 401:
         onward = request.path_qs if request.method == "GET" else "/"
         made = page(request, "login.html", status=status, error="", name="", next=onward)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ..errors import UsageError
 from ..jobs.access import Role
+from ..words import cut
 from .answers import json
 from .given import before, body, number, only, text_of, word
 from .guard import who
@@ -71,7 +72,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     """Run a job now."""
     args = only(await body(request), "args").get("args", {})
     if not isinstance(args, dict):
-        raise UsageError("args must be an object")
+        raise UsageError(f'args must be an object such as {{"shelf": "art"}}, not {cut(repr(args), 60)}')
     return json(await request.app[DESK].start(job(request), who(request).name, args, role=who(request).role), 201)
 
 
@@ -139,8 +140,10 @@ async def alerts(request: web.Request) -> web.StreamResponse:
 
 @routes.get(f"{ROOT}/deliveries", Role.OPERATOR)
 async def deliveries(request: web.Request) -> web.StreamResponse:
-    """Messages to people, newest first."""
-    return json({"deliveries": await request.app[DESK].deliveries(before(request), _limit(request))})
+    """Messages to people, newest first; with `failed=1` those that were given up."""
+    failed = word(request, "failed") == "1"
+    found = await request.app[DESK].deliveries(before(request), _limit(request), given_up=failed)
+    return json({"deliveries": found})
 
 
 @routes.get(f"{ROOT}/audit", Role.OPERATOR)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ..errors import UsageError
 from ..jobs.access import Role
+from ..words import cut
 from .answers import json
 from .api import ROOT
 from .auth import costly
@@ -33,7 +34,7 @@ async def add_token(request: web.Request) -> web.StreamResponse:
     given = only(await body(request), "name", "role", "days")
     days = given.get("days", 0)
     if isinstance(days, bool) or not isinstance(days, int | float):
-        raise UsageError("days must be a number")
+        raise UsageError(f"days must be a number, not {cut(repr(days), 60)}")
     name, role, own = text_of(given, "name"), text_of(given, "role", "viewer"), who(request)
     made, token = await asyncio.to_thread(
         request.app[ACCESS].add_token, name, role, own.name, float(days), owner=own.user

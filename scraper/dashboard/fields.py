@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ..errors import UsageError
+from ..errors import Mistakes, UsageError
 from ..jobs.job import CatchUp, Job, Overlap
+from ..jobs.places import Found, Wrong, dotted
 from ..jobs.toml import job_text
 from ..jobs.words import spell
 
@@ -157,9 +158,14 @@ ITEMS = Group(
 )
 GROUPS = (WHEN, ITEMS, *MORE)
 FIELDS = {field.name: field for group in GROUPS for field in group.fields}
-KEY = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_-]+)*)(?:\[\d+\])*")  # alerts.quiet[0]
-ARGUMENT = re.compile(r"argument '?([A-Za-z_][A-Za-z0-9_]*)'?")
-TABLES = ("settings", "args", "output")
+NAMES = {"name": "Name", "spider": "Spider", "note": "Note"} | {name: each.label for name, each in FIELDS.items()}
+FIRST, FOLDED = (
+    [each.name for group in GROUPS if group.folded == folded for each in group.fields] for folded in (False, True)
+)
+ORDER = ("name", "spider", "note", "args", *FIRST, "output", *FOLDED)
+OUTPUT_PATH = re.compile(r"output\.\d{1,3}\.path")
+OUTPUT = re.compile(r"output(?:\[(\d+)\])?")
+Wrongs = Mapping[str, Sequence[str]]  # what is wrong, by the field that it stands beside, "" for none
 DOTS = 1000
 
 
@@ -206,11 +212,12 @@ def argument_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def data(given: Mapping[str, str]) -> dict[str, Any]:
+def data(given: Mapping[str, str]) -> tuple[dict[str, Any], list[Wrong]]:
     """What a form says, as `[jobs.NAME]` of jobs.toml has it; what is empty is left out.
 
-    Raises UsageError that names the key.
+    And what of it cannot be read, which is left out too.
     """
+    wrong = Found()
     found: dict[str, Any] = {name: given.get(name, "").strip() for name in ("name", "spider", "note")}
     alerts: dict[str, Any] = {}
     for name, field in FIELDS.items():
@@ -220,11 +227,17 @@ def data(given: Mapping[str, str]) -> dict[str, Any]:
             (alerts if table else found)[key] = _value(text, field.kind)
     if alerts:
         found["alerts"] = alerts
-    if text := given.get("settings", "").strip():
-        found["settings"] = _table(found["name"], "settings", text)
-    found["args"] = args(found["name"], given)
-    found["output"] = _outputs(given)
-    return found
+    with wrong:
+        if text := given.get("settings", "").strip():
+            found["settings"] = _table(found["name"], "settings", text)
+    with wrong:
+        found["args"] = args(found["name"], given)
+    found["output"] = [
+        {"path": given[f"{root}.path"].strip(), "append": bool(given.get(f"{root}.append"))}
+        | ({"only": "changes"} if given.get(f"{root}.only") == "changes" else {})
+        for root in rows(given)
+    ]
+    return found, wrong.each
 
 
 def _value(text: str, kind: str) -> Any:
@@ -239,7 +252,7 @@ def _table(job: str, key: str, text: str) -> dict[str, Any]:
     try:
         return toml(text)
     except UsageError as error:
-        raise UsageError(f"[jobs.{job}] {key}: must be lines such as delay = 1.0: {error}") from error
+        raise Wrong(("jobs", job, key), f"must be lines such as delay = 1.0: {error}") from error
 
 
 def toml(text: str) -> dict[str, Any]:
@@ -279,42 +292,44 @@ def argument(text: str) -> Any:
     return text
 
 
-def _outputs(given: Mapping[str, str]) -> list[dict[str, Any]]:
-    made = []
-    for name in given:
-        place = name.removeprefix("output.").removesuffix(".path")
-        if name == f"output.{place}.path" and given[name].strip():
-            output: dict[str, Any] = {
-                "path": given[name].strip(),
-                "append": bool(given.get(f"output.{place}.append")),
-            }
-            if given.get(f"output.{place}.only") == "changes":
-                output["only"] = "changes"
-            made.append(output)
-    return made
+def rows(given: Mapping[str, str]) -> list[str]:
+    """The names of the rows of outputs that are filled in, in their order: `output.2`."""
+    return [name.removesuffix(".path") for name in given if OUTPUT_PATH.fullmatch(name) and given[name].strip()]
 
 
-def place_of(error: UsageError, given: Mapping[str, str]) -> tuple[str, str]:
-    """(field, what is wrong) of an error about a job; "" for the field where none is named."""
-    text = str(error)
-    if text.startswith("the name of a job"):
-        return "name", text
-    key, said = _named(text)
-    if key in FIELDS or key in ("name", "note") or (key in given and not key.startswith("spider")):
-        return key, said
-    first = key.partition(".")[0]
-    if first in TABLES:
-        return first, f"{key}: {said}" if "." in key else said
-    if key == "spider" or "spider" in text:
-        asked = ARGUMENT.search(text)
-        name = f"args.{asked[1]}" if asked else ""
-        return (name if name in given else "spider"), said or text
-    return ("name" if "already" in text else ""), text
+def beside(error: UsageError, given: Mapping[str, str], names: Iterable[str]) -> dict[str, list[str]]:
+    """What is wrong with a job, by the field that it stands beside: `names` are those of its arguments."""
+    known = {*NAMES, *names}
+    found: dict[str, list[str]] = {}
+    for each in error.each if isinstance(error, Mistakes) else (error,):
+        field, what = _field(each, given, known) if isinstance(each, Wrong) else ("", str(each))
+        found.setdefault(field, []).append(what)
+    return {name: found[name] for name in sorted(found, key=_order)}
 
 
-def _named(text: str) -> tuple[str, str]:
-    """(key, what is wrong) of `job 'x': [jobs.x] key[0]: what is wrong`; empty texts for another text."""
-    rest = text.partition("[jobs.")[2].partition("] ")[2] or text.partition("': ")[2]
-    key, colon, said = rest.partition(": ")
-    found = KEY.fullmatch(key) if colon else None
-    return (found[1], said) if found else ("", "")
+def _order(name: str) -> int:
+    """Where a field stands on the page: arguments before all groups, outputs before those that are folded."""
+    table = name.partition(".")[0]
+    return ORDER.index(table if table in ("args", "output") else name) if name else -1
+
+
+def _field(wrong: Wrong, given: Mapping[str, str], known: Collection[str]) -> tuple[str, str]:
+    """(field, what is wrong)."""
+    key = wrong.place[2:]
+    name = ".".join(key)
+    if name in known:
+        return name, wrong.what
+    if output := OUTPUT.fullmatch(key[0] if key else ""):
+        filled = rows(given)
+        row = filled[int(output[1] or 0)] if int(output[1] or 0) < len(filled) else "output"
+        return row, ": ".join(filter(None, [dotted(key[1:]), wrong.what]))
+    if key and key[0] in ("settings", "args"):
+        return key[0], f"{wrong.where}: {wrong.what}"
+    return "", str(wrong)
+
+
+def label(name: str) -> str:
+    """How a field is called on the page."""
+    if name.startswith("output."):
+        return f"Output {int(name.removeprefix('output.')) + 1}"
+    return NAMES.get(name) or {"args": "Arguments", "output": "Outputs"}.get(name, name.removeprefix("args."))

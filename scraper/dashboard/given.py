@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import hdrs, web
 
+from ..convert import among
 from ..errors import UsageError
+from ..words import cut
 
 LARGEST = 2**53  # what every program can write as a number
 LONGEST = 2_000  # characters of a word in an address
@@ -25,7 +27,7 @@ def number(request: web.Request, name: str, default: int, *, least: int = 0, mos
         return default
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 16 and least <= int(text) <= most):
-        raise UsageError(f"{name} must be a whole number from {least} to {most}")
+        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {cut(text, 60)!r}")
     return int(text)
 
 
@@ -96,7 +98,7 @@ def only(given: dict[str, Any], *names: str) -> dict[str, Any]:
     """The same, when it has no other keys. Raises UsageError naming one that is not known."""
     for name in given:
         if name not in names:
-            raise UsageError(f"there is no key {name!r} here: {', '.join(names)}")
+            raise UsageError(f"there is no key {name!r} here{among(name, names)}")
     return given
 
 

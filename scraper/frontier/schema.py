@@ -10,6 +10,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from ..database import log, to_version, version_of
 from ..errors import StoreError
 
 VERSION = 3
@@ -131,43 +132,17 @@ def _ready(base: sqlite3.Connection, path: Path, power: bool) -> None:
     base.execute("PRAGMA temp_store = MEMORY")
     base.execute("PRAGMA secure_delete = OFF")  # some builds overwrite what is deleted
     if new:
-        _run(base, TABLES, VERSION)
+        _make(base, TABLES, VERSION)
         return
     for step in range(version + 1, VERSION + 1):
-        _run(base, STEPS[step], step)
+        _make(base, STEPS[step], step)
 
 
-def log(base: sqlite3.Connection) -> str:
-    """Use a write-ahead log, or, on a file system without shared memory (a network drive), a rollback journal.
-
-    Both survive a kill; with the journal readers and the writer wait for one another. Gives what is in force.
-    """
-    try:
-        (mode,) = base.execute("PRAGMA journal_mode = WAL").fetchone()
-    except sqlite3.OperationalError as error:
-        if not str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_IOERR_SHM", "SQLITE_PROTOCOL")):
-            raise
-        mode = ""
-    if mode != "wal":
-        (mode,) = base.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
-    return str(mode)
-
-
-def _run(base: sqlite3.Connection, script: str, version: int) -> None:
-    """A whole version, or nothing of it."""
-    base.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in _statements(script):
-            base.execute(statement)
-        base.execute(f"PRAGMA application_id = {APPLICATION}")
-        base.execute(f"PRAGMA user_version = {version}")
-        if version == VERSION:
-            base.execute("INSERT OR IGNORE INTO meta VALUES ('canonical', ?)", (CANONICAL,))
-        base.execute("COMMIT")
-    except sqlite3.Error:
-        if base.in_transaction:
-            base.execute("ROLLBACK")
-        raise
+def _make(base: sqlite3.Connection, script: str, version: int) -> None:
+    statements = _statements(script)
+    if version == VERSION:
+        statements.append(f"INSERT OR IGNORE INTO meta VALUES ('canonical', {CANONICAL})")
+    to_version(base, statements, APPLICATION, version)
 
 
 def _statements(script: str) -> list[str]:
@@ -182,15 +157,10 @@ def _statements(script: str) -> list[str]:
 
 def _check(base: sqlite3.Connection, path: Path) -> int:
     """The version of a file that is ours. Raises StoreError for any other file."""
-    ours = base.execute("PRAGMA application_id").fetchone()[0] == APPLICATION
-    version = int(base.execute("PRAGMA user_version").fetchone()[0])
-    if not ours:
-        raise StoreError(f"{path} is a database, but not the state of a run; move it away, or start with --fresh")
-    if version > VERSION:
-        raise StoreError(
-            f"{path} is of version {version}, this program knows versions up to {VERSION}: "
-            "go on with the program that made it, or start with --fresh"
-        )
+    version = version_of(
+        base, path, APPLICATION, VERSION, other="the state of a run; move it away, or start with --fresh",
+        newer="go on with the program that made it, or start with --fresh",
+    )  # fmt: skip
     canonical = base.execute("SELECT value FROM meta WHERE key = 'canonical'").fetchone()
     if canonical is None or canonical[0] != CANONICAL:
         raise StoreError(f"{path} has URLs in another form than this program makes; start with --fresh")

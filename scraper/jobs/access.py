@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_network
 
 import msgspec
 
+from ..convert import among
 from ..errors import StoreError, UsageError
 from . import password, tries
 from .file import File
@@ -55,10 +56,10 @@ class Role(IntEnum):
     @classmethod
     def of(cls, word: str) -> Role:
         """The role of a word. Raises UsageError."""
-        try:
-            return {each.word: each for each in (cls.VIEWER, cls.OPERATOR, cls.ADMIN)}[word]
-        except KeyError:
-            raise UsageError(f"there is no role {word!r}: viewer, operator or admin") from None
+        roles = {each.word: each for each in (cls.VIEWER, cls.OPERATOR, cls.ADMIN)}
+        if word not in roles:
+            raise UsageError(f"there is no role {word!r}{among(word, roles)}")
+        return roles[word]
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +134,8 @@ class Access:
     def add_user(self, name: str, role: str) -> str:
         """A new user; gives his password, which is shown this once. Raises UsageError."""
         if not (0 < len(name) <= 64 and name.isprintable() and not any(c.isspace() or c in ":,;" for c in name)):
-            raise UsageError("a user name has 1 to 64 printable characters, none of them a space, ':', ',' or ';'")
+            allowed = "1 to 64 printable characters, none of them a space, ':', ',' or ';'"
+            raise UsageError(f"a user name has {allowed}, not {name[:80]!r}")
         new, number = password.made(), Role.of(role)
         kept = password.hashed(new)
         with self._store.change() as base:
@@ -154,7 +156,8 @@ class Access:
         Raises UsageError.
         """
         if new and not password.SHORTEST <= len(new) <= password.LONGEST:
-            raise UsageError(f"a password has {password.SHORTEST} to {password.LONGEST:,} characters")
+            bounds = f"{password.SHORTEST} to {password.LONGEST:,} characters"
+            raise UsageError(f"a password has {bounds}, not {len(new):,}")
         new = new or password.made()
         kept = password.hashed(new)
         with self._store.change() as base:
@@ -162,7 +165,7 @@ class Access:
                 "UPDATE user SET password = ?, changed = ? WHERE name = ?", (kept, self._now(), name)
             )
             if not done.rowcount:
-                raise UsageError(f"there is no user {name!r}")
+                raise _no_user(base, name)
             base.execute("DELETE FROM session WHERE user = ?", (name,))
             base.execute("DELETE FROM device WHERE user = ?", (name,))
             base.execute("DELETE FROM guess")
@@ -187,10 +190,10 @@ class Access:
     def _keep_one_admin(self, base: sqlite3.Connection, name: str, role: Role) -> None:
         found = base.execute("SELECT role FROM user WHERE name = ?", (name,)).fetchone()
         if found is None:
-            raise UsageError(f"there is no user {name!r}")
+            raise _no_user(base, name)
         others = base.execute("SELECT count(*) FROM user WHERE role = ? AND name <> ?", (Role.ADMIN, name))
         if role < Role.ADMIN <= found[0] and not others.fetchone()[0]:
-            raise UsageError(f"{name!r} is the only admin")
+            raise UsageError(f"{name!r} is the only admin: make another user one first")
 
     # -- sessions -----------------------------------------------------------------------------------
 
@@ -277,9 +280,9 @@ class Access:
         It ends with the user `owner` too, and may no more than he may at each time. Raises UsageError.
         """
         if not (0 < len(name) <= 64 and name.isprintable()):
-            raise UsageError("a token's name has 1 to 64 printable characters")
+            raise UsageError(f"a token's name has 1 to 64 printable characters, not {name[:80]!r}")
         if not 0 <= days <= 36_500:
-            raise UsageError("a token lasts for 0 (for ever) to 36500 days")
+            raise UsageError(f"a token lasts for 0 (for ever) to 36500 days, not {days:g}")
         word, number, now = PREFIX + secrets.token_urlsafe(32), Role.of(role), self._now()
         expires = now + days * 86400 if days else 0.0
         with self._store.change() as base:
@@ -297,7 +300,7 @@ class Access:
         """A token opens nothing any more. Raises UsageError."""
         with self._store.change() as base:
             if not base.execute("DELETE FROM token WHERE id = ?", (number,)).rowcount:
-                raise UsageError(f"there is no token {number}")
+                raise UsageError(f"there is no token {number}{among(str(number), _tokens(base))}")
 
     def token(self, word: str) -> Who | None:
         """Whose token it is; None when it is none, or has ended."""
@@ -335,3 +338,12 @@ def _there(store: File) -> bool:
     if found == {"user"}:
         raise StoreError(f"{store.path} is of an older version: open it once where it can be written")
     return bool(found)
+
+
+def _no_user(base: sqlite3.Connection, name: str) -> UsageError:
+    names = [row[0] for row in base.execute("SELECT name FROM user ORDER BY name")]
+    return UsageError(f"there is no user {name!r}{among(name, names)}")
+
+
+def _tokens(base: sqlite3.Connection) -> list[str]:
+    return [f"{id} ({name})" for id, name in base.execute("SELECT id, name FROM token ORDER BY id")]

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from ..clock import Clock
-from ..convert import near
+from ..convert import among
 from ..errors import UsageError
 from .job import Channel, Server
 from .message import Untold, example
@@ -31,13 +31,14 @@ def check_headers(headers: dict[str, str]) -> None:
     """See that these can be header fields of a webhook, as far as it is known. Raises UsageError naming one."""
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            raise UsageError(f"{name[:60]!r} is not the name of a header field")
+            raise UsageError(f"{name[:60]!r} is not the name of a header field, such as X-Token")
         if name.lower() in OURS:
-            raise UsageError(f"{name!r} is not for you to set")
+            raise UsageError(f"{name!r} is set by the server itself: leave it out")
         if not value.startswith(ENV) and not _VALUE.fullmatch(value):
             raise UsageError(f"the value of {name!r} must be visible ASCII")
-    if len({name.lower() for name in headers}) < len(headers):
-        raise UsageError("a header field is given twice")
+    lower = [name.lower() for name in headers]
+    if twice := next((name for name in headers if lower.count(name.lower()) > 1), ""):
+        raise UsageError(f"{twice!r} is given twice: upper and lower case are the same")
 
 
 def secret(text: str, what: str) -> str:
@@ -93,8 +94,7 @@ async def send_test(server: Server, name: str, *, project: Path, clock: Clock | 
 
     clock = clock or Clock()
     if name not in server.channels:
-        there = near(name, server.channels) or f"; there are {', '.join(server.channels) or 'none'}"
-        raise UsageError(f"there is no channel {name!r}{there}")
+        raise UsageError(f"there is no channel {name!r}{among(name, server.channels)}")
     message = example(server, name, clock.wall())
     key = f"test-{int(clock.wall() * 1000)}"
     await hand_over(server, name, msgspec.json.encode(message), key, project=project, clock=clock)

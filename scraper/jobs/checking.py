@@ -12,7 +12,7 @@ import re
 import signal
 import site
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,18 @@ import msgspec
 
 from ..convert import wants
 from ..discover import find
-from ..errors import ScraperError, UsageError
+from ..errors import Mistakes, ScraperError, UsageError
 from ..outputs.registry import check_writable, expand
 from ..settings import WILDCARDS, Layer, Settings, from_environment, from_files, resolve
-from ..spider import REQUIRED, Spider, arguments
+from ..spider import REQUIRED, Spider, arguments, check_start
 from .declared import SAMPLE
 from .job import Job
-from .places import Place, Wrong
+from .keys import numbered
+from .places import Found, Place, Wrong
 from .secret import has_secret
 
 Environ = Mapping[str, str] | None
-ARGUMENT = re.compile(r"argument '(\w+)'")
+ARGUMENT = re.compile(r"argument '(\w+)")
 COMMON = frozenset({  # header fields that are no secret whatever they say
     "accept", "accept-encoding", "accept-language", "cache-control", "dnt", "origin", "pragma", "referer",
     "user-agent",
@@ -61,6 +62,11 @@ class Described(msgspec.Struct, frozen=True):
     arguments: tuple[Argument, ...] = ()
     keeps: tuple[str, ...] = ()
 
+    @property
+    def declares(self) -> dict[str, dict[str, bool]]:
+        """By its name, its arguments and whether each is secret."""
+        return {self.name: {each.name: each.secret for each in self.arguments}}
+
 
 class Question(msgspec.Struct, frozen=True):
     """What the process is asked: to describe a spider, or to check a job too.
@@ -74,10 +80,17 @@ class Question(msgspec.Struct, frozen=True):
     given: tuple[str, ...] = ()
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong, and its place in the declaration of a job; none for what is no job's."""
+
+    what: str
+    place: Place = ()
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What it says: what is wrong, or how the spider is."""
 
-    wrong: str = ""
+    wrong: tuple[Fault, ...] = ()
     described: Described | None = None
 
 
@@ -93,21 +106,22 @@ class Checks:
         """See that a job can run: its spider is in the project and takes its arguments, its settings and outputs
         hold.
 
-        Imports the spider, and gives it. Raises Wrong (UsageError) with the job's table and key.
+        Imports the spider, and gives it. Raises Mistakes (UsageError): all that is wrong, with the job's table and
+        key.
         """
-        key = "spider"
-        try:
+        found, kind = Found(), Spider
+        with found, _in(job, "spider"):
             kind = self._kind(job.spider)
-            key = "args"
-            spider = _begun(kind, job)
-            key = "settings"
+        found.tell()  # nothing else can be known
+        with found, _in(job, "args"):
+            _begin(kind, job)
+        with found, _in(job, "settings"):
             self.settings(kind, job)
-            key = "output"
-            for output in job.output:
-                check_writable(str(self._project / expand(output.path, {**SAMPLE, "spider": spider.name})))
-        except UsageError as error:
-            place = ("jobs", job.name, *_key(key, str(error)))
-            raise Wrong(place, str(error).removeprefix("settings: ")) from error
+        for key, output in numbered("output", job.output):
+            with found, _in(job, key):
+                path = expand(output.path, {**SAMPLE, "spider": kind.name})
+                check_writable(str(self._project / path))
+        found.tell()
         return kind
 
     def _kind(self, spider: str) -> type[Spider]:
@@ -125,7 +139,7 @@ class Checks:
 
 
 def check(job: Job, project: Path) -> type[Spider]:
-    """See that one job can run, as `Checks` does. Raises Wrong (UsageError)."""
+    """See that one job can run, as `Checks` does. Raises Mistakes (UsageError)."""
     return Checks(project).check(job)
 
 
@@ -140,7 +154,7 @@ def keeps(kind: type[Spider], job: Job, project: Path, given: Sequence[str]) -> 
     A secret may be the spider's own default, and credentials may be in its settings or those of the project: they
     go where a run begins.
     """
-    made, found = _begun(kind, job), []
+    made, found = _begin(kind, job), []
     for name, (_, argument) in arguments(kind).items():
         value = msgspec.to_builtins(getattr(made, name), enc_hook=str)
         if name not in given and value and (argument.secret or has_secret(f"args.{name}", value)):
@@ -155,20 +169,34 @@ def keeps(kind: type[Spider], job: Job, project: Path, given: Sequence[str]) -> 
     return tuple(found)
 
 
-def _key(key: str, said: str) -> Place:
-    """The key that is wrong: of arguments the one that the text names."""
-    named = ARGUMENT.search(said) if key == "args" else None
-    return (key, named[1]) if named else (key,)
+@contextlib.contextmanager
+def _in(job: Job, key: str) -> Iterator[None]:
+    """Give what is wrong the place of a key: of arguments the one that the text names."""
+    try:
+        yield
+    except UsageError as error:
+        each = error.each if isinstance(error, Mistakes) else (error,)
+        raise Mistakes([_placed(("jobs", job.name, key), str(one)) for one in each]) from error
+
+
+def _placed(place: Place, what: str) -> Wrong:
+    named = ARGUMENT.search(what) if place[-1] == "args" else None
+    return Wrong((*place, named[1]) if named else place, what.removeprefix("settings: "))
 
 
 async def checked(
     job: Job, project: Path, *, given: Sequence[str] = (), patience: float = PATIENCE, environ: Environ = None
 ) -> Described:
-    """`check` in a process of its own. Raises UsageError, also when it takes longer than `patience` seconds.
+    """`check` in a process of its own. Raises Mistakes, also when it takes longer than `patience` seconds.
 
     `given` are the arguments that are for one run, `environ` is the environment of that process, ours by default.
     """
-    return await _asked(Question(str(project), job.spider, job, tuple(given)), patience, environ)
+    try:
+        return await _asked(Question(str(project), job.spider, job, tuple(given)), patience, environ)
+    except Mistakes:
+        raise
+    except UsageError as error:
+        raise Mistakes([Wrong(("jobs", job.name, "spider"), str(error))]) from error
 
 
 async def described(
@@ -178,16 +206,14 @@ async def described(
     return await _asked(Question(str(project), spider), patience, environ)
 
 
-def _begun(kind: type[Spider], job: Job) -> Spider:
+def _begin(kind: type[Spider], job: Job) -> Spider:
     try:
         spider = kind(**job.args)
-        urls = bool(kind.start_urls) or kind.start is not Spider.start
+        check_start(spider)
     except ScraperError:
         raise
     except Exception as error:
         raise UsageError(f"spider {kind.name!r} cannot be made: {type(error).__name__}: {error}") from error
-    if not urls:
-        raise UsageError(f"spider {kind.name!r} has neither start_urls nor start(): nothing to begin with")
     return spider
 
 
@@ -219,7 +245,9 @@ async def _asked(question: Question, patience: float, environ: Environ) -> Descr
     except msgspec.MsgspecError as error:
         raise UsageError(f"{what} ended the process that imported it (exit code {child.returncode})") from error
     if answer.described is None:
-        raise UsageError(answer.wrong)
+        if all(each.place for each in answer.wrong):
+            raise Mistakes([Wrong(each.place, each.what) for each in answer.wrong])
+        raise UsageError("; ".join(each.what for each in answer.wrong))
     return answer.described
 
 
@@ -234,8 +262,10 @@ def main() -> None:
         kind = check(job, project) if job else find(question.spider, project)
         kept = keeps(kind, job, project, question.given) if job and question.given else ()
         answer = Answer(described=_described(kind, kept))
+    except Mistakes as error:
+        answer = Answer(wrong=tuple(Fault(each.what, each.place) for each in error.each if isinstance(each, Wrong)))
     except ScraperError as error:
-        answer = Answer(wrong=str(error))
+        answer = Answer(wrong=(Fault(str(error)),))
     with os.fdopen(mine, "wb") as out:
         out.write(msgspec.json.encode(answer))
         out.flush()

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from ..clock import Clock
-from ..convert import near
+from ..convert import among
 from ..discover import listed
 from ..errors import StoreError, UsageError
 from . import secret
 from .access import Role
-from .checking import Described, checked, described
+from .admission import Admission
+from .checking import Described
 from .deciding import run_now
-from .declared import args_from, job_from, read
-from .difference import Change, Declared
+from .declared import args_from
+from .difference import Change
 from .files import NotThere as NotThere
-from .job import Job, Output, Server
+from .job import Server
 from .outlook import Outlook, upcoming
-from .owned import Destinations, destination, spare
 from .record import OPEN, Act, Alert, Delivery, JobRun, Kept, State
 from .runfiles import RunFiles
 from .scheduler import Scheduler
 from .secret import Veil
-from .serving import secrets
 from .shown import Dot, Health, JobLine, JobPage, RunsPage, SpiderLine
 from .space import check_writable, least
 from .store import Conflict as Conflict
@@ -37,8 +34,6 @@ from .store import Jobs
 
 T = TypeVar("T")
 MOST = 500  # rows of a page
-FILE = "jobs.toml"
-CHECKS = 2  # spiders imported at once
 RECENT = 30  # runs of a sparkline
 OTHERWISE = "with other arguments an operator gives that too, or lets an admin start it"
 # by the index of jobs, which is in the order of ids
@@ -70,7 +65,7 @@ class Desk(RunFiles):
         self.clock = clock or Clock()
         self.scheduler = scheduler  # of the server that this is in, if it is
         self._outlook = Outlook()
-        self._few = asyncio.Semaphore(CHECKS)
+        self.admission = Admission(store, root=root, project=project)
 
     async def _off(self, verb: Callable[..., T], *values: Any, **named: Any) -> T:
         return await asyncio.to_thread(verb, *values, **named)
@@ -89,11 +84,11 @@ class Desk(RunFiles):
         """Add a job or replace the one of its name, as `[jobs.NAME]` of jobs.toml has it, and its `name`.
 
         "***" stands for the value before. With `version` only while the job is of that version, 0: new.
-        Raises Conflict when it is not, UsageError naming the key.
+        Raises Conflict when it is not, Mistakes naming the keys.
         """
-        job, about = await self._checked(data)
+        job, about = await self.admission.checked(data, new=version == 0)
         return await self._off(
-            self.store.put, job, now=self.clock.wall(), who=who, version=version, declares=_declares(about)
+            self.store.put, job, now=self.clock.wall(), who=who, version=version, declares=about.declares
         )
 
     async def remove(self, name: str, who: str) -> None:
@@ -121,28 +116,19 @@ class Desk(RunFiles):
 
     async def describe(self, spider: str) -> Described:
         """A spider with its arguments, for a form. Its file is imported, in a process of its own."""
-        await self._registered(spider, "spider")
-        async with self._few:
-            about = await described(spider, self.project, environ=await self._off(self._environ))
-        await self._off(self.store.learn, _declares(about))
+        about = await self.admission.described(spider)
+        await self._off(self.store.learn, about.declares)
         return about
 
     # -- jobs.toml ----------------------------------------------------------------------------------
 
     async def pending(self) -> list[Change]:
         """What applying the project's jobs.toml would change. Raises UsageError naming the place."""
-        return await self._off(lambda: self.store.pending(self._declared(), self._sources.declares()))
+        return await self._off(lambda: self.store.pending(self.admission.declared(), self._sources.declares()))
 
     async def apply(self, who: str) -> list[Change]:
         """Make the jobs what the project's jobs.toml says; all of it or, when it raises, nothing."""
-        declared = await self._off(self._declared)
-        changed = [each.job for each in await self._off(self.store.pending, declared) if each.what != "remove"]
-        checks = (self._check(declared.jobs[name]) for name in changed if name)
-        declares: dict[str, Mapping[str, bool]] = {}
-        for found in await asyncio.gather(*checks, return_exceptions=True):
-            if isinstance(found, BaseException):
-                raise found
-            declares |= _declares(found)
+        declared, declares = await self.admission.applied()
         return await self._off(self.store.apply, declared, self.clock.wall(), who, declares)
 
     async def server(self) -> Server:
@@ -173,8 +159,8 @@ class Desk(RunFiles):
         job = (await self._off(self._of, name)).job
         given = args_from(job.name, args or {})
         if given:
-            about = await self._check(replace(job, args={**job.args, **given}), [*given])
-            await self._off(self.store.learn, _declares(about))
+            about = await self.admission.check(replace(job, args={**job.args, **given}), [*given])
+            await self._off(self.store.learn, about.declares)
             if role < Role.ADMIN and about.keeps:
                 raise NotAllowed(f"job {name!r} keeps {', '.join(about.keeps)} secret: {OTHERWISE}")
         if self.scheduler is not None:
@@ -201,9 +187,11 @@ class Desk(RunFiles):
         """Alerts that have not recovered, oldest first."""
         return await self._off(self.store.open_alerts, job)
 
-    async def deliveries(self, before: int | None = None, limit: int = 50) -> list[Delivery]:
-        """Messages to people, newest first."""
-        return await self._off(self.store.deliveries, before, _limited(limit))
+    async def deliveries(
+        self, before: int | None = None, limit: int = 50, *, given_up: bool = False
+    ) -> list[Delivery]:
+        """Messages to people, newest first; with `given_up` only those."""
+        return await self._off(self.store.deliveries, before, _limited(limit), given_up=given_up)
 
     async def acts(self, before: int | None = None, limit: int = 50, job: str = "") -> list[Act]:
         """Who did what, newest first."""
@@ -273,81 +261,11 @@ class Desk(RunFiles):
             alerts=alarms,
         )
 
-    async def _checked(self, data: Mapping[str, Any]) -> tuple[Job, Described]:
-        name = str(data.get("name", ""))
-        try:
-            before = msgspec.to_builtins((await self._off(self._of, name)).job)
-        except NotThere:
-            before = {}
-        given = {key: value for key, value in data.items() if key != "name"}
-        where = f"job {name!r}" if name else "job"
-        job = await self._off(job_from, name, secret.restored(given, before), where)
-        names = await self._registered(job.spider, where)
-        old = {each["path"] for each in before.get("output", ())}
-        for output in job.output:
-            if output.path not in old:
-                await self._off(self._inside, job, output, where, names)
-        return job, await self._check(job)
-
-    async def _check(self, job: Job, given: Sequence[str] = ()) -> Described:
-        """See that its spider takes it, the arguments `given` by who asks for a run; gives the spider.
-
-        As many as are asked for wait for each other. Raises UsageError.
-        """
-        async with self._few:
-            return await checked(job, self.project, given=given, environ=await self._off(self._environ))
-
-    async def _registered(self, spider: str, where: str) -> list[str]:
-        """A spider is one of the project's by its name; no word of a form is the path of a file to be run.
-
-        Gives the names of all of them.
-        """
-        names = [each.name for each in await self.spiders()]
-        if spider not in names:
-            raise UsageError(f"{where}: spider: there is no spider {spider!r}{near(spider, names)}")
-        return names
-
-    def _inside(self, job: Job, output: Output, where: str, spiders: Collection[str]) -> None:
-        """Items go below the project or the output folder; elsewhere only by jobs.toml, which is its owner's.
-
-        Nor do they go where a run keeps its own files, or where other programs look for what they are to do.
-        """
-        path, place = output.path, destination(job, output, self.project)
-        within = [Path(os.path.realpath(each)) for each in (self.project, self.root)]
-        parts = next((place.relative_to(each).parts for each in within if place.is_relative_to(each)), ())
-        if not parts:
-            raise UsageError(
-                f"{where}: output: {path!r} is outside of the project: jobs.toml may have it, a form not"
-            )
-        try:
-            spare(place, path, self.root, self.store.home, spiders)
-        except UsageError as error:
-            raise UsageError(f"{where}: output: {error}") from error
-        if any(part.startswith(".") for part in parts):
-            raise UsageError(f"{where}: output: {path!r} is hidden: jobs.toml may have it, a form not")
-
-    def _environ(self) -> dict[str, str]:
-        """What the code of a spider may see of our environment."""
-        names = set(secrets(self.store.server()))
-        return {name: value for name, value in os.environ.items() if name not in names}
-
-    def _declared(self) -> Declared:
-        declared = read(self.project / FILE)
-        destinations = self.destinations()
-        for job in declared.jobs.values():
-            destinations.check(job)
-        return declared
-
-    def destinations(self) -> Destinations:
-        """Checks where jobs of this project write."""
-        spiders = [each.name for each in listed(self.project)]
-        return Destinations(self.root, self.store.home, self.project, spiders)
-
     def _runs(self, job: str, states: Collection[str], before: int | None, limit: int) -> RunsPage:
         wanted = []
         for state in states:
             if state not in set(State):
-                raise UsageError(f"there is no state {state!r}: {', '.join(State)}")
+                raise UsageError(f"there is no state {state!r}{among(state, State)}")
             wanted.append(State(state))
         most = _limited(limit)
         found = self.store.runs(job=job, states=wanted, before=before, limit=most + 1)
@@ -357,7 +275,7 @@ class Desk(RunFiles):
     def _stop(self, number: int, how: Any, who: str) -> JobRun:
         run = self.planned(number)
         if run.state not in OPEN or not self.store.ask_stop(number, how, who, self.clock.wall()):
-            raise UsageError(f"run {number} of job {run.job!r} is over ({run.state.value})")
+            raise UsageError(f"run {number} of job {run.job!r} is over ({run.state.value.replace('_', ' ')})")
         return self.veil().run(self.store.run(number))
 
     def _health(self) -> Health:
@@ -387,10 +305,6 @@ class Desk(RunFiles):
             return least([self.root, self.store.home]).free
         except OSError:
             return 0
-
-
-def _declares(about: Described) -> dict[str, dict[str, bool]]:
-    return {about.name: {each.name: each.secret for each in about.arguments}}
 
 
 def _limited(most: int) -> int:

@@ -153,15 +153,18 @@ class Notices(File):
         with self.change() as base:
             base.execute(f"UPDATE delivery SET {places} WHERE id = ? AND {_OWED}", [*_plain(delivery), delivery.id])
 
-    def deliveries(self, before: int | None = None, limit: int = 50) -> list[Delivery]:
-        """A page of messages, newest first; the next one is `before` the id of the last."""
-        return [_delivery(row) for row in self._newest("delivery", _DELIVERY, before, limit, "")]
+    def deliveries(self, before: int | None = None, limit: int = 50, *, given_up: bool = False) -> list[Delivery]:
+        """A page of messages, newest first, with `given_up` only those; the next is `before` the id of the last."""
+        which = ["given_up > 0"] if given_up else []
+        return [_delivery(row) for row in self._newest("delivery", _DELIVERY, before, limit, "", which)]
 
-    def _newest(self, table: str, names: str, before: int | None, limit: int, job: str) -> list[Row]:
-        where = (["job = ?"] if job else []) + (["id < ?"] if before is not None else [])
+    def _newest(
+        self, table: str, names: str, before: int | None, limit: int, job: str, which: Sequence[str] = ()
+    ) -> list[Row]:
+        where = [*which] + (["job = ?"] if job else []) + (["id < ?"] if before is not None else [])
         values = ([job] if job else []) + ([min(before, LARGEST)] if before is not None else [])
-        which = f" WHERE {' AND '.join(where)}" if where else ""
-        return self.rows(f"SELECT {names} FROM {table}{which} ORDER BY id DESC LIMIT ?", *values, limit)
+        only = f" WHERE {' AND '.join(where)}" if where else ""
+        return self.rows(f"SELECT {names} FROM {table}{only} ORDER BY id DESC LIMIT ?", *values, limit)
 
 
 def _plain(made: Alert | Delivery) -> list[Any]:

@@ -11,12 +11,16 @@ from ..folder import Place
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The words of a crawl as values: `arguments` of the spider, `settings`, `outputs`."""
+    """The words of a crawl as values: `arguments` of the spider, `settings`, `outputs`.
+
+    `zone` is the time zone in which it tells times, "" for the machine's.
+    """
 
     spider: str
     arguments: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     outputs: tuple[Place, ...] = ()
+    zone: str = ""
 
     def encoded(self) -> bytes:
         """As JSON, in one line. Raises UsageError for values that JSON has not."""

@@ -4,29 +4,72 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from ..errors import UsageError
+from ..errors import Mistakes, UsageError
 from .secret import is_secret
 
-Place = tuple[str, ...]  # ("jobs", "shop", "alerts", "failed")
+Place = tuple[str, ...]  # ("jobs", "shop", "alerts", "failed"), of one of several outputs "output[1]"
 NAMED = frozenset({"jobs", "channels"})  # tables of named tables
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\[\d+\])?")
 _PART = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*(\.|=|\])""")
 
 
 class Wrong(UsageError):
-    """Something in a declaration is wrong: "[jobs.shop] overlp: unknown key".
+    """One thing in a declaration is wrong: "[jobs.shop] overlp: unknown key".
 
-    `inside` is where in the value: `[2]`. A value that may be secret is left out: this is shown on pages.
+    `where` is the key in its table, with `inside`, where in the value: `key[2]`; `before` is what the text begins
+    with: of what is wrong `in_file` its line, which is in `where` too. A value that may be secret is left out, as
+    this is shown on pages.
     """
 
-    def __init__(self, place: Place, text: str, inside: str = "") -> None:
+    def __init__(
+        self, place: Place, what: str, inside: str = "", before: str = "", *, in_file: bool = False
+    ) -> None:
         depth = 2 if place[0] in NAMED else 1
-        table, key = dotted(place[:depth]), dotted(place[depth:]) + inside
         if is_secret(".".join(place[depth:])):
-            text = text.partition(", not ")[0]
-        super().__init__(f"[{table}] {key}: {text}" if key else f"[{table}]: {text}")
-        self.place = place
+            what = what.partition(", not ")[0]
+        self.place, self.what, self.inside = place, what, inside
+        self.where = dotted(place[depth:]) + inside
+        table = dotted(place[:depth] if all(place[:depth]) else place[:1])
+        whole = f"[{table}] {self.where}".rstrip()
+        super().__init__(f"{before}: {whole}: {what}" if before else f"{whole}: {what}")
+        if in_file:
+            self.where = f"{before}: {whole}"
+
+    def after(self, before: str, *, in_file: bool = False) -> Wrong:
+        """The same with other words before it."""
+        return Wrong(self.place, self.what, self.inside, before, in_file=in_file)
+
+
+class Found:
+    """Gathers what is wrong, to tell it at once: what raises Wrong or Mistakes `with` it is noted, and left."""
+
+    def __init__(self) -> None:
+        self.each: list[Wrong] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> bool:
+        if isinstance(error, Wrong):
+            self.each.append(error)
+        elif isinstance(error, Mistakes):
+            self.each += [each for each in error.each if isinstance(each, Wrong)]
+        return isinstance(error, Wrong | Mistakes)
+
+    def keys(self, depth: int) -> set[str]:
+        """The names at that depth of the places where something is wrong."""
+        return {each.place[depth].partition("[")[0] for each in self.each if len(each.place) > depth}
+
+    def tell(self, before: str = "") -> None:
+        """Raise Mistakes, each of which begins with `before`, when something is wrong."""
+        if self.each:
+            raise Mistakes([each.after(before) if before else each for each in self.each])
 
 
 def dotted(names: Sequence[str]) -> str:
@@ -36,6 +79,7 @@ def dotted(names: Sequence[str]) -> str:
 
 def line_of(text: str, place: Place) -> int | None:
     """The number of the line that gives a key, or, when it is missing, that begins its table; None: not found."""
+    place = tuple(name.partition("[")[0] if name.endswith("]") else name for name in place)
     best, found = 0, None
     table: Place = ()
     inside = ""  # the quotes of a text of several lines
@@ -55,6 +99,15 @@ def line_of(text: str, place: Place) -> int | None:
             if line.count(quotes) == 1:
                 inside = quotes
     return found
+
+
+def lined(path: Path, text: str, wrong: Sequence[Wrong]) -> list[Wrong]:
+    """What is wrong in a file of this text with its place in it, "jobs.toml:3", in the order of the lines."""
+    lines = {id(each): line_of(text, each.place) or 0 for each in wrong}
+    return [
+        each.after(f"{path}:{number}" if (number := lines[id(each)]) else str(path), in_file=True)
+        for each in sorted(wrong, key=lambda each: lines[id(each)])
+    ]
 
 
 def _names(text: str, end: str) -> Place:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from .order import Words
 from .owned import destination, spare
 from .record import JobRun, as_told
 from .runner import Ask, Ended
+from .zones import zone_or_utc
 
 PACKAGE = Path(__file__).resolve().parents[2]
 # What the server itself was started with, and no crawl is to have.
@@ -63,13 +65,13 @@ class Processes:
         for each in job.output:  # a link may lead elsewhere than when the job was declared
             spare(destination(job, each, self.project), each.path, self.root, self.home, [job.spider])
         outputs = tuple(Place(each.path, each.append) for each in job.output if each.only == "items")
-        order = Words(job.spider, {**job.args, **run.args}, job.settings, outputs).encoded()
+        order = Words(job.spider, {**job.args, **run.args}, job.settings, outputs, job.timezone).encoded()
         log = said.path_of(self.home, run.id)
         child = await self.begin(
             ["crawl", job.spider, "--run", run.run, "--order", "-", "--output-folder", str(self.root), "--quiet"],
             run, log, subprocess.PIPE,
         )  # fmt: skip
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        stamp = f"{datetime.now(zone_or_utc(job.timezone)):%Y-%m-%d %H:%M:%S %Z}"
         said.add(log, ending.begins(child.pid, run.run, job.spider, stamp))
         return CrawlProcess(self, run, child, order)
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, TypeVar
 from zoneinfo import ZoneInfo
 
-from ..convert import Unfit
+from ..convert import among
 from ..errors import StoreError, UsageError
 from ..explain import Explanation, in_run
 from ..folder import RunFolder
@@ -29,7 +29,7 @@ from .sealed import Sources
 from .secret import Veil
 from .shown import Ledgered, LinesPage, RequestsPage, RunPage
 from .store import Jobs
-from .zones import zone_named
+from .zones import zone_or_utc
 
 T = TypeVar("T")
 PATIENCE = 0.15  # seconds that a page of requests may look for them
@@ -104,7 +104,7 @@ class RunFiles:
         is left when it was read, or the server was killed. Few are there at once. O(items).
         """
         if kind not in KINDS:
-            raise UsageError(f"there is no format {kind!r}: {', '.join(KINDS)}")
+            raise UsageError(f"there is no format {kind!r}{among(kind, KINDS)}")
         folder = await asyncio.to_thread(self.folder, number)
         async with self._exports:
             with TemporaryDirectory(dir=self.store.home, prefix="export-") as place:
@@ -238,8 +238,8 @@ class RunFiles:
     def _zone(self, number: int) -> ZoneInfo:
         """The zone of a run's job; UTC once that is removed."""
         try:
-            return zone_named(self.store.job(self.planned(number).job).job.timezone)
-        except (UsageError, Unfit):  # Unfit: a zone the system has lost
+            return zone_or_utc(self.store.job(self.planned(number).job).job.timezone)
+        except UsageError:
             return ZoneInfo("UTC")
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from ..database import log, to_version, version_of
 from ..errors import StoreError
-from ..frontier.schema import log
 
 VERSION = 2
 APPLICATION = 0x73637270 + 1  # beside the state of a run: "scrq"
@@ -210,7 +209,7 @@ def _make(path: Path) -> None:
     try:
         os.close(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # it will hold secrets
         with closing(_open(beside)) as base:
-            _run(base, TABLES, VERSION)
+            to_version(base, TABLES, APPLICATION, VERSION)
         place(beside, path)
     finally:
         for name in ("", "-wal", "-shm", "-journal"):
@@ -242,39 +241,16 @@ def _upgrade(base: sqlite3.Connection, path: Path) -> None:
     for step in range(check(base, path) + 1, VERSION + 1):
         base.execute("BEGIN IMMEDIATE")
         if check(base, path) < step:  # else another process was quicker
-            _run(base, STEPS[step], step)
+            to_version(base, STEPS[step], APPLICATION, step)
         else:
             base.execute("ROLLBACK")
 
 
-def _run(base: sqlite3.Connection, statements: Iterable[str], version: int) -> None:
-    """A whole version, or nothing of it."""
-    if not base.in_transaction:
-        base.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in statements:
-            base.execute(statement)
-        base.execute(f"PRAGMA application_id = {APPLICATION}")
-        base.execute(f"PRAGMA user_version = {version}")
-        base.execute("COMMIT")
-    except sqlite3.Error:
-        if base.in_transaction:
-            base.execute("ROLLBACK")
-        raise
-
-
 def check(base: sqlite3.Connection, path: Path) -> int:
     """The version of a file that is ours. Raises StoreError for any other file, sqlite3.Error."""
-    ours = base.execute("PRAGMA application_id").fetchone()[0] == APPLICATION
-    version = int(base.execute("PRAGMA user_version").fetchone()[0])
-    if not ours:
-        raise StoreError(f"{path} is a database, but not one of jobs; move it away")
-    if version > VERSION:
-        raise StoreError(
-            f"{path} is of version {version}, this program knows versions up to {VERSION}: "
-            "use the program that made it"
-        )
-    return version
+    return version_of(
+        base, path, APPLICATION, VERSION, other="one of jobs; move it away", newer="use the program that made it"
+    )
 
 
 def trouble(path: Path, error: Exception) -> str:

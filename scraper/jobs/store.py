@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from ..convert import near
+from ..convert import among
 from ..errors import StoreError, UsageError
 from .copies import backup, restore
 from .cron import NoCron
@@ -57,8 +57,7 @@ class Jobs(History, Notices, Sealed):
         found = self.row(f"SELECT {_KEPT} FROM job WHERE name = ?", name)
         if found is None:
             names = [row[0] for row in self.rows("SELECT name FROM job ORDER BY name")]
-            there = f"; there are {', '.join(names[:20])}" if names else "; there are none"
-            raise UsageError(f"no job {name!r}{near(name, names) or there}")
+            raise UsageError(f"no job {name!r}{among(name, names)}")
         return _kept(found)
 
     def put(
@@ -181,7 +180,7 @@ class Jobs(History, Notices, Sealed):
     def _check_together(self, *, replacing: Mapping[str, Job] | None = None) -> None:
         """See that the jobs still fit together when one is another. Raises UsageError."""
         jobs = {each.job.name: each.job for each in self.jobs()}
-        fits(self.server(), jobs | dict(replacing or {}))
+        fits(self.server().channels, jobs | dict(replacing or {}))
 
     def log(self, id: int) -> Path:
         """Where the output of a planned run's processes is kept."""
@@ -217,7 +216,12 @@ def _conflict(name: str, before: Kept | None, version: int) -> Conflict:
     if before is None:
         return Conflict(f"job {name!r} was removed meanwhile")
     said = "was changed meanwhile: look at it again"
-    return Conflict(f"job {name!r} {said}" if version else f"there is a job {name!r} already")
+    return Conflict(f"job {name!r} {said}" if version else taken(name))
+
+
+def taken(name: str) -> str:
+    """What is wrong with the name of a new job that another one has."""
+    return f"there is a job {name!r} already"
 
 
 def _find(base: sqlite3.Connection, name: str) -> Kept | None:

@@ -13,7 +13,7 @@ from .job import DAY, HOUR, MINUTE
 
 WEEK = 7 * DAY
 CENTURY = 36525 * DAY  # the longest duration that is taken
-LARGEST = 2**60  # the largest size, bytes
+LARGEST = 2**60  # the largest size, bytes: 1 EiB
 DASH = "\u2013"  # what some editors make of a hyphen
 EXAMPLE = "a duration such as '90 seconds', '1h30m' or '2 days'"
 
@@ -34,6 +34,9 @@ _SIZES = {"": 1, "b": 1, "byte": 1, "bytes": 1}
 _SIZES |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)}
 _SIZES |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
 _SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
+
+SPAN_UNITS = "; units are ms, s, m, h, d and w, or their names"
+SIZE_UNITS = "; units are B, kB, MB, GB and TB (by 1000), KiB, MiB, GiB and TiB (by 1024)"
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 WEEKDAYS, WEEKEND, ALL = frozenset(range(5)), frozenset({5, 6}), frozenset(range(7))
@@ -69,9 +72,9 @@ def _spelled(text: str) -> float:
     while found := _PART.match(plain, at):
         number, unit = found.groups()
         if unit in _UNFIXED:
-            raise Unfit(f"must be {EXAMPLE}, not {_cut(text)}: a {unit} has no fixed length")
+            raise Unfit(f"must be {EXAMPLE}, not {_cut(text)}: {unit!r} has no fixed length")
         if unit not in UNITS:
-            raise Unfit(f"must be {EXAMPLE}, not {_cut(text)}{near(unit, UNITS)}")
+            raise Unfit(f"must be {EXAMPLE}, not {_cut(text)}{near(unit, UNITS) or SPAN_UNITS}")
         if UNITS[unit] in given:
             raise Unfit(f"must name each unit once, not {_cut(text)}")
         given.add(UNITS[unit])
@@ -94,10 +97,10 @@ def size(value: object) -> int:
         if unit and unit in "kmgt":
             raise Unfit(f"must say {unit.upper()}B (1000) or {unit.upper()}iB (1024), not {_cut(value)}")
         if unit not in _SIZES:
-            raise Unfit(f"must be {wanted}, not {_cut(value)}{near(unit, _SIZES)}")
+            raise Unfit(f"must be {wanted}, not {_cut(value)}{SIZE_UNITS}")
         number = float(digits) * _SIZES[unit]
     if not 0 <= number <= LARGEST:
-        raise Unfit(f"must be from 0 to {LARGEST} bytes, not {_cut(value)}")
+        raise Unfit(f"must be from 0 bytes to 1 EiB, not {_cut(value)}")
     if number < 1024 and number != int(number):
         raise Unfit(f"must be whole bytes, not {_cut(value)}")
     return round(number)

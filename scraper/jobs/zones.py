@@ -43,6 +43,14 @@ def zone_named(name: str) -> ZoneInfo:
     raise Unfit(f"must be the name of a time zone, not {name[:60]!r}; {hint}")
 
 
+def zone_or_utc(name: str) -> ZoneInfo:
+    """The same to tell times in: UTC where the system has lost the zone."""
+    try:
+        return zone_named(name)
+    except Unfit:
+        return ZoneInfo("UTC")
+
+
 def _zone(name: str) -> ZoneInfo | None:
     """A zone by its name, None when there is none."""
     try:

@@ -96,7 +96,7 @@ async def test_a_job_is_added_changed_paused_and_removed(api: Program, store: Jo
         ({"name": "x", "spider": "shop", "timezone": "Mars/Olympus"}, "timezone"),
         ({"name": "x", "spider": "shop", "shedule": "@daily"}, "did you mean 'schedule'"),
         ({"name": "../x", "spider": "shop"}, "the name of a job must be"),
-        ({"spider": "shop"}, "begin with '-'; `name` is missing"),
+        ({"spider": "shop"}, "begin with '-'; it is missing"),
         ({"name": "x"}, "spider"),
         ({"name": "x", "spider": "shop", "retries": "many"}, "retries"),
         ({"name": "x", "spider": "shop", "args": {"number": "many"}}, "number"),
@@ -121,6 +121,16 @@ async def test_a_wrong_job_is_told_by_its_key_and_not_kept(api: Program, job: di
     assert len((await api("/jobs"))[1]["jobs"]) == 1
 
 
+async def test_all_that_is_wrong_with_a_job_is_told_key_by_key(api: Program) -> None:
+    wrong = {"name": "shop", "spider": "shop", "overlp": "skip", "key": ["a", "a", ""], "args": {"number": "many"}}
+    status, answer = await api("/jobs", wrong)
+    assert status == 400
+    assert [each["where"] for each in answer["mistakes"]] == ["name", "overlp", "key", "key[2]", "args.number"]
+    assert answer["mistakes"][1]["what"] == "unknown key; did you mean 'overlap'?"
+    lines = [f"job 'shop': [jobs.shop] {each['where']}: {each['what']}" for each in answer["mistakes"]]
+    assert answer["error"].splitlines() == lines
+
+
 async def test_what_is_secret_in_a_job_is_not_shown_and_kept_when_it_is_saved(api: Program, store: Jobs) -> None:
     job = {"name": "in", "spider": "shop", "args": {"password": "hush"}, "settings": {"auth": "me:hush"}}
     status, made = await api("/jobs", job)
@@ -134,6 +144,13 @@ async def test_what_is_secret_in_a_job_is_not_shown_and_kept_when_it_is_saved(ap
 
 async def test_what_jobs_toml_would_change_is_shown_and_applied(api: Program, tmp_path: Path) -> None:
     assert (await api("/apply"))[0] == 400
+    (tmp_path / "jobs.toml").write_text('[jobs.toys]\nspider = "shop"\nkeep = "x"\n[jobs.a]\nspider = "shp"\n')
+    status, answer = await api("/apply", {})
+    assert status == 400
+    assert [(Path(each["where"]).name, each["what"].partition("'")[0]) for each in answer["mistakes"]] == [
+        ("jobs.toml:3: [jobs.toys] keep", "must be a whole number, not "),
+        ("jobs.toml:5: [jobs.a] spider", "no spider "),
+    ]
     (tmp_path / "jobs.toml").write_text('[jobs.toys]\nspider = "shop"\nschedule = "@weekly"\n')
     changes = (await api("/apply"))[1]["changes"]
     assert [(each["what"], each["job"]) for each in changes] == [("add", "toys")]

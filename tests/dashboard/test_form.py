@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scraper.dashboard import fields
-from scraper.errors import UsageError
+from scraper.errors import Mistakes
 from scraper.jobs.declared import job_from
 from scraper.jobs.job import Alerts, CatchUp, Job, Output, Overlap
 from scraper.jobs.store import Jobs
@@ -49,7 +49,8 @@ FULL = Job(
 
 @pytest.mark.parametrize("job", [FULL, Job(name="least", spider="shop")], ids=lambda job: job.name)
 def test_a_job_goes_through_the_form_unchanged(job: Job) -> None:
-    made = fields.data(fields.texts(job))
+    made, wrong = fields.data(fields.texts(job))
+    assert not wrong
     assert job_from(made.pop("name"), made, "job") == job
 
 
@@ -70,12 +71,46 @@ def test_a_job_goes_through_the_form_unchanged(job: Job) -> None:
 )
 def test_what_is_wrong_stands_beside_its_field(field: str, text: str, said: str) -> None:
     given = fields.texts(Job(name="x", spider="shop")) | {field: text}
-    with pytest.raises(UsageError) as caught:
-        made = fields.data(given)
+    made, wrong = fields.data(given)
+    with pytest.raises(Mistakes) as caught:
+        if wrong:
+            raise Mistakes(wrong)
         job_from(made.pop("name"), made, "job 'x'")
-    place, words = fields.place_of(caught.value, given)
-    assert place == field
-    assert said in words
+    beside = fields.beside(caught.value, given, [])
+    assert [*beside] == [field]
+    assert said in beside[field][0]
+
+
+async def test_all_that_is_wrong_is_told_at_once_and_what_was_typed_stays(admin: Browser, tmp_path: Path) -> None:
+    (tmp_path / "spiders" / "typed.py").write_text(SPIDER)
+    typed = {
+        "name": "my job", "spider": "typed", "schedule": "evry day", "timezone": "Europe/Berln", "retries": "many",
+        "settings": "delay 1", "alerts.items_below": "5", "alerts.quiet": "22:00", "key": "url, url",
+        "args.kind": "used", "args.pages": "", "args.shelf": "toys", "output.0.path": "a.csv",
+        "output.1.path": "../b.csv", "note": "mine",
+    }  # fmt: skip
+    status, text = await send(admin, "/new-job", **{name.replace(".", "__"): each for name, each in typed.items()})
+    found = Page(text)
+    assert (status, found.wrong) == (400, [])
+    wrong = [
+        "name", "schedule", "timezone", "retries", "settings", "alerts.items_below", "alerts.quiet", "key",
+        "args.kind", "args.pages", "output.1",
+    ]  # fmt: skip
+    assert {each.removeprefix("wrong-") for each in found.ids if each.startswith("wrong-")} == {*wrong}
+    assert f"Nothing is saved yet: {len(wrong)} things to put right." in found.words
+    shown = {field.get("name"): field for field in found.fields}
+    for name in wrong:
+        assert f'<a href="#f-{name}">' in text
+        assert f"f-{name}" in found.ids
+        field = shown[f"{name}.path" if name == "output.1" else name]
+        assert field["aria-invalid"] == "true"
+        assert f"wrong-{name}" in field["aria-describedby"].split()
+    kept = {name: shown[name].get("value") for name in typed if shown[name]["_in"].split()[-1] != "select"}
+    assert {name: each for name, each in kept.items() if each is not None} == {
+        name: each for name, each in typed.items() if kept.get(name) is not None
+    }
+    assert ">delay 1</textarea>" in text
+    assert "22:00</textarea>" in text
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from scraper import database
 from scraper.clock import Clock
 from scraper.errors import StoreError
 from scraper.frontier import schema
@@ -55,7 +56,7 @@ def test_the_log_and_the_level_of_safety_are_in_force(path: Path, power: bool, s
 
 def test_a_file_system_without_shared_memory_gets_a_rollback_journal(path: Path) -> None:
     base = sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True, isolation_level=None)
-    assert schema.log(base) == "truncate"
+    assert database.log(base) == "truncate"
     base.close()
 
 
@@ -161,18 +162,6 @@ async def test_another_writer_is_told_of(path: Path, monkeypatch: pytest.MonkeyP
     other.close()
     await store.close()
     assert await commit(path, 1) == 1
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.name != "posix" or os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("only root can make a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 async def test_a_full_disk_keeps_the_last_commit(small: Path) -> None:

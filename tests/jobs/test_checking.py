@@ -129,6 +129,13 @@ async def test_a_spider_that_has_no_beginning_or_cannot_be_made_is_refused(tmp_p
                 raise KeyError("gone")
         """,
     )
+    own = "def __init__(self, **given):\n        self.seen = set()\n"
+    text = f"from scraper import Spider\n\nclass Own(Spider):\n    name = 'own'\n    {own}"
+    written(project, "own", text)
+    with pytest.raises(
+        UsageError, match=r"spider 'own': Own\.__init__ \(.*spiders/own\.py:5\) does not call super"
+    ):
+        check(Job(name="own", spider="own"), project)
     with pytest.raises(UsageError, match="nothing to begin with"):
         check(Job(name="a", spider="idle"), project)
     with pytest.raises(UsageError, match="cannot be made: KeyError: 'gone'"):

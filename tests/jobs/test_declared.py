@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from textwrap import dedent
@@ -187,7 +188,7 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
         (JOB + "output = '-'", "a job has no standard output"),
         (JOB + "output = {path = 'x.csv', olny = 1}", "output.olny: unknown key; did you mean 'only'?"),
         (JOB + "output = {path = 'x.csv', only = 'changes'}", 'output: only = "changes" needs `key`'),
-        (JOB + "output = ['x.csv', './x.csv']", "output: ./x.csv is written twice: give another path"),
+        (JOB + "output = ['x.csv', './x.csv']", "output[1]: ./x.csv is written twice: give another path"),
         (
             JOB + "output = 'a/../x.csv'\n[jobs.b]\nspider = 's'\noutput = 'x.csv'",
             ":6: [jobs.b] output: x.csv is written",
@@ -225,6 +226,67 @@ PARALLEL = JOB + 'overlap = "allow"\nparallel = 2\n'
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, toml: str, said: str) -> None:
     assert said in wrong(tmp_path, toml)
+
+
+def test_all_that_is_wrong_in_a_file_is_told_by_line(tmp_path: Path) -> None:
+    toml = """
+        [server]
+        paralel = 2
+        keep_days = "long"
+        [groups]
+        books = 0
+        [channels.ops]
+        webhook = "hooks"
+        [channels.two]
+        command = ["x"]
+        secret = "s"
+        [job.x]
+        [jobs."my shop"]
+        spider = "shop"
+        [jobs.shop]
+        schedule = "evry day"
+        timezone = "Europe/Berln"
+        start = "soon"
+        retries = "many"
+        key = ["", "a", "a"]
+        blackout = ["22:00", "12:00-13:00", "x"]
+        output = ["a.json", { path = "b.csv", olny = 1 }]
+        alerts = { to = ["oops"], error_rate = 5, faild = 1 }
+        settings = { dely = 1, delay = "x" }
+        [jobs.other]
+        spider = "other"
+        after = ["shp", "shop"]
+        alerts.to = ["tow", "ops"]
+        output = ["a.jsn", "b.csv", "./b.csv"]
+        """
+    told = wrong(tmp_path, toml).replace(f"{tmp_path}/", "").splitlines()
+    assert [re.split(":? must|: cron has|; there are", line.removeprefix("jobs.toml:"))[0] for line in told] == [
+        "3: [server] paralel: unknown key; did you mean 'parallel'?",
+        "4: [server] keep_days",
+        "6: [groups] books",
+        "8: [channels.ops] webhook",
+        "11: [channels.two] secret: is for a webhook, and this channel has command",
+        "12: [job]: unknown table; did you mean 'jobs'?",
+        '13: [jobs."my shop"]: the name of a job',
+        "15: [jobs.shop] spider: is missing",
+        "16: [jobs.shop] schedule: 'evry day'",
+        "17: [jobs.shop] timezone",
+        "18: [jobs.shop] start",
+        "19: [jobs.shop] retries",
+        "20: [jobs.shop] key[0]",
+        "20: [jobs.shop] key: has 'a' twice",
+        "21: [jobs.shop] blackout[0]: '22:00'",
+        "21: [jobs.shop] blackout[2]: 'x'",
+        "22: [jobs.shop] output[1].olny: unknown key; did you mean 'only'?",
+        "23: [jobs.shop] alerts.error_rate",
+        "23: [jobs.shop] alerts.faild: unknown key; did you mean 'failed'?",
+        "24: [jobs.shop] settings.dely: unknown setting 'dely'; did you mean 'delay'?",
+        "24: [jobs.shop] settings.delay: setting 'delay'",
+        "27: [jobs.other] after: there is no job 'shp'; did you mean 'shop'?",
+        "28: [jobs.other] alerts.to: there is no channel 'tow'; did you mean 'two'?",
+        "29: [jobs.other] output[0]: a.jsn: the ending .jsn names no format (did you mean .json?)",
+        "29: [jobs.other] output[2]: ./b.csv is written twice: give another path",
+    ]
 
 
 def test_the_line_is_right_after_texts_of_several_lines_and_quoted_names(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ async def test_the_first_cause_of_a_failure_is_the_reason(place: Place) -> None:
 async def test_a_mistake_is_told_in_the_words_of_the_command(place: Place) -> None:
     found = await ended(await crawling(place.runner(), place.run(), replace(SHOP, args={"shelf": 1})))
     assert (found.exit_code, found.state) == (2, "")
-    assert found.why == "spider 'shop' has no argument 'shelf'"
+    assert found.why == "spider 'shop' has no argument 'shelf'; there are url, token"
 
 
 async def test_what_cannot_be_told_as_data_is_refused_before_anything_starts(place: Place) -> None:

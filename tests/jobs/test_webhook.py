@@ -114,7 +114,7 @@ async def test_a_header_cannot_be_split(hook: Hook, monkeypatch: pytest.MonkeyPa
             check_headers({name: value})
         with pytest.raises(Untold):
             await send(to(hook, headers={name: value}))
-    with pytest.raises(UsageError, match=r"\[channels.ops\] headers: 'Host' is not for you to set"):
+    with pytest.raises(UsageError, match=r"\[channels.ops\] headers: 'Host' is set by the server itself"):
         server_from({"channels": {"ops": {"webhook": hook.url, "headers": {"Host": "a"}}}}, "jobs.toml")
     with pytest.raises(UsageError, match="given twice"):
         check_headers({"X-A": "1", "x-a": "2"})

@@ -67,7 +67,7 @@ def test_what_is_no_size_is_refused_in_a_short_sentence(value: Any) -> None:
 def test_an_error_says_what_is_near() -> None:
     with pytest.raises(Unfit, match="did you mean 'minutes'"):
         duration("5 minuts")
-    with pytest.raises(Unfit, match="a month has no fixed length"):
+    with pytest.raises(Unfit, match="'month' has no fixed length"):
         duration("1 month")
     with pytest.raises(Unfit, match=r"GB \(1000\) or GiB \(1024\)"):
         size("2g")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..group import Lazy, Table
+from ..group import HELP, Lazy, Table, or_list
 
 COMMANDS: Table = {
     "list": ("listing:command", "The jobs, when each runs next and how it ran last (the default)."),
@@ -23,6 +23,7 @@ COMMANDS: Table = {
     "log": ("log:command", "What a run has logged."),
     "run-due": ("due:command", "Run what is due now, without a server, and end."),
     "alerts": ("notices:alerts", "What was told, or is to be told."),
+    "messages": ("notices:messages", "What was sent to which channel, and what did not arrive."),
     "test-alert": ("notices:test_alert", "Tell a channel that it is tested."),
     "audit": ("notices:audit", "Who did what."),
     "backup": ("keep:backup", "Copy jobs, history and users to a file."),
@@ -30,20 +31,19 @@ COMMANDS: Table = {
     "users": ("doors:users", "Who may log in to the dashboard."),
     "tokens": ("doors:tokens", "Tokens for programs that use the API."),
 }
-HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Jobs(Lazy):
     """The group; without a command it lists."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Only options, or nothing: those of `list`."""
-        if not args or (args[0].startswith("-") and args[0] not in HELP["help_option_names"]):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+        """`list`, where no command is named."""
+        return super().parse_args(ctx, or_list(args))
 
 
-@click.group(name="jobs", cls=Jobs, table=COMMANDS, package=__name__, context_settings=HELP)
+@click.group(
+    name="jobs", cls=Jobs, table=COMMANDS, package=__name__, context_settings={"help_option_names": [*HELP]}
+)
 def command() -> None:
     """Scheduled jobs: a spider with arguments, settings, outputs and a schedule.
 

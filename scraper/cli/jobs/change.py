@@ -14,10 +14,11 @@ import msgspec
 
 from ...errors import UsageError
 from ...jobs.checking import check, declares
-from ...jobs.declared import Declared, declared_from, job_from
+from ...jobs.declared import Declared, declared_from, job_from, right_of
 from ...jobs.desk import Desk
 from ...jobs.difference import difference, text
 from ...jobs.job import Job
+from ...jobs.places import Found
 from ...jobs.record import Kept
 from ...jobs.sealed import Declares
 from ...jobs.secret import Veil
@@ -39,8 +40,7 @@ def add(name: str, root: str | None, **given: Any) -> int:
 
     TIME is a duration such as '90 seconds', '1h30m' or '2 days'.
     """
-    job = job_from(name, from_options.data_of(given), "not added")
-    declared = _check(job, root)
+    job, declared = _job(name, from_options.data_of(given), "not added", root)
     with opened(root, new=True) as desk:
         if any(kept.job.name == name for kept in desk.store.jobs()):
             raise UsageError(f"there is a job {name!r} already: `scraper jobs edit {name}` changes it")
@@ -67,8 +67,7 @@ def edit(name: str, unset: tuple[str, ...], root: str | None, **given: Any) -> i
         data = from_options.data_of(given, before)
         from_options.without(data, unset)
         if unset or from_options.anything(given):
-            job = job_from(name, data, "not changed")
-            declared = _check(job, root)
+            job, declared = _job(name, data, "not changed", root)
         else:
             found = _edited(kept.job, root)
             if found is None:
@@ -109,7 +108,8 @@ def _edited(job: Job, root: str | None) -> tuple[Job, Declares] | None:
             made = _read(job.name, shown)
             return made, _check(made, root)
         except UsageError as error:
-            click.echo(f"error: {clean(str(error))}", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"error: {clean(line)}", err=True)
             if not click.confirm("edit it again?", default=True, err=True):
                 raise UsageError("nothing was changed") from error
 
@@ -125,14 +125,32 @@ def _read(name: str, shown: str) -> Job:
     return jobs[name]
 
 
+def _job(name: str, data: Mapping[str, Any], where: str, root: str | None) -> tuple[Job, Declares]:
+    """A job that goes with its spider, and what that declares. Raises Mistakes, each after `where`."""
+    found, job = Found(), None
+    declared: Declares = {}
+    with found:
+        job = job_from(name, data, "")
+    with found:
+        if asked := job or right_of(name, data, found):
+            declared = _check(asked, root)
+    found.tell(where)
+    assert job is not None
+    return job, declared
+
+
 def _check(job: Job, root: str | None) -> Declares:
     """See that it goes with its spider, and may write where it does; gives what the spider declares.
 
-    What spiders print is no result.
+    What spiders print is no result. Raises Mistakes.
     """
-    with redirect_stdout(sys.stderr):
+    found = Found()
+    declared: Declares = {}
+    with redirect_stdout(sys.stderr), found:
         declared = declares(check(job, project()))
-    destinations(root).check(job)
+    with found:
+        destinations(root).check(job)
+    found.tell()
     return declared
 
 
@@ -145,9 +163,8 @@ def _say(desk: Desk, name: str, what: str) -> None:
     elif page.upcoming:
         upcoming = f"next: {at(page.upcoming[0], zone_of(page.job))}"
     else:
-        upcoming = f"it has no planned times: `scraper jobs run {name}`" if not page.job.after else "it runs after"
-        upcoming += f" {', '.join(page.job.after)}" if page.job.after else ""
-    click.echo(f"{what} job {name}: {page.line.said}; {upcoming}")
+        upcoming = "" if page.job.after else f"it has no planned times: `scraper jobs run {name}`"
+    click.echo(f"{what} job {name}: {'; '.join(filter(None, [page.line.said, upcoming]))}")
     say_idle(desk, "it runs")
 
 

@@ -10,20 +10,19 @@ from pathlib import Path
 
 import click
 
-from ...errors import UsageError
+from ...errors import Mistakes, UsageError
+from ...jobs.admission import FILE
 from ...jobs.checking import Checks, declares
-from ...jobs.declared import read
-from ...jobs.desk import FILE
+from ...jobs.declared import looked
 from ...jobs.difference import Change, Declared, difference, text
 from ...jobs.job import Job
-from ...jobs.places import Wrong, line_of
+from ...jobs.places import Found, Wrong, lined
 from ...jobs.sealed import Declares
 from ...jobs.secret import Veil
 from ...jobs.store import Jobs
 from ...logs import clean
 from ...words import count
 from .. import options
-from ..group import told
 from ..project import project, shown
 from .place import as_json, destinations, home_of, opened, print_json, say_idle, there, who
 
@@ -41,12 +40,11 @@ def apply(file: Path, yes: bool, only_check: bool, as_json: bool, root: str | No
     is shown, and you are asked. Jobs that FILE does not have any more are removed; those made by hand stay.
     """
     path = file if str(file) != "." else shown(project() / FILE)
-    declared = read(path)
+    declared, wrong = looked(path)
     known: dict[str, Mapping[str, bool]] = {}
-    if wrong := list(_wrong(path, declared.jobs.values(), root, known)):
-        for each in wrong:
-            code = told(each, 2)
-        return code
+    wrong += _unfit(declared.jobs.values(), root, known)
+    if wrong:
+        raise Mistakes(lined(path, path.read_text(encoding="utf-8-sig"), wrong))
     pending = _pending(declared, root, known)
     if as_json:
         print_json(pending)
@@ -73,23 +71,19 @@ def _pending(declared: Declared, root: str | None, known: Declares) -> list[Chan
         return store.pending(declared, known)
 
 
-def _wrong(
-    path: Path, jobs: Iterable[Job], root: str | None, known: dict[str, Mapping[str, bool]]
-) -> Iterable[str]:
-    """What is wrong with the spiders and outputs of jobs, a line each, and into `known` what the others declare.
+def _unfit(jobs: Iterable[Job], root: str | None, known: dict[str, Mapping[str, bool]]) -> list[Wrong]:
+    """What is wrong with the spiders and outputs of jobs, and into `known` what the others declare.
 
     What spiders print is no result.
     """
-    written = path.read_text(encoding="utf-8-sig")
-    checks, outputs = Checks(project()), destinations(root)
+    found, checks, outputs = Found(), Checks(project()), destinations(root)
     with redirect_stdout(sys.stderr):
         for job in jobs:
-            try:
+            with found:
                 known |= declares(checks.check(job))
+            with found:
                 outputs.check(job)
-            except Wrong as error:
-                number = line_of(written, error.place)
-                yield f"{path}{f':{number}' if number else ''}: {error}"
+    return found.each
 
 
 def _agreed(pending: list[Change]) -> bool:

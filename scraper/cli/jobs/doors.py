@@ -17,9 +17,9 @@ from ...jobs.job import DAY
 from ...jobs.words import duration
 from ...logs import clean
 from .. import options
-from ..table import table
+from ..group import or_list
 from .moments import at, zone_of
-from .place import as_json, done, opened, print_json, there, who
+from .place import all_said, as_json, done, opened, print_table, there, who
 
 ROLES = ("viewer", "operator", "admin")
 role = click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What it may do.")
@@ -36,10 +36,8 @@ class Group(click.Group):
     """A group that lists when it is given no command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Only options, or nothing: those of `list`."""
-        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+        """`list`, where no command is named."""
+        return super().parse_args(ctx, or_list(args))
 
 
 @click.group(name="users", cls=Group)
@@ -56,14 +54,9 @@ def list_users(as_json: bool, root: str | None) -> int:
     if there(root):
         with opened(root) as desk:
             found = Access(desk.store).users()
-    if as_json:
-        print_json(found)
+    if all_said(found, "no users yet: the first start of `scraper serve` makes admin", as_json=as_json):
         return 0
-    if not found:
-        click.echo("no users yet: the first start of `scraper serve` makes admin", err=True)
-        return 0
-    for text in table(("user", "role", "password of"), [(u.name, u.role, at(u.changed, UTC)) for u in found]):
-        click.echo(text)
+    print_table(("user", "role", "password of"), [(u.name, u.role, at(u.changed, UTC)) for u in found])
     return 0
 
 
@@ -140,19 +133,14 @@ def list_tokens(as_json: bool, root: str | None) -> int:
     if there(root):
         with opened(root) as desk:
             found = Access(desk.store).tokens()
-    if as_json:
-        print_json(found)
-        return 0
-    if not found:
-        click.echo("no tokens", err=True)
+    if all_said(found, "no tokens", as_json=as_json):
         return 0
     rows = [
         (str(each.id), clean(each.name), each.role, clean(each.by), at(each.made, UTC),
          at(each.used, UTC), _ends(each.expires))
         for each in found
     ]  # fmt: skip
-    for text in table(("id", "name", "role", "by", "made", "used", "ends"), rows, ("id",)):
-        click.echo(text)
+    print_table(("id", "name", "role", "by", "made", "used", "ends"), rows, ("id",))
     return 0
 
 

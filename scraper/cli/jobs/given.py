@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ...convert import near
+from ...convert import among
 from ...errors import UsageError
 from ...jobs.job import CatchUp, Job, Overlap
 from ...settings import from_pairs, resolve
@@ -124,11 +124,11 @@ def without(data: dict[str, Any], names: Iterable[str]) -> None:
         table, _, key = name.replace("-", "_").partition(".")
         known = [each for each in Job.__struct_fields__ if each not in ("name", "spider")]
         if table not in known:
-            raise UsageError(f"--unset {name}: a job has no such key{near(table, known)}")
+            raise UsageError(f"--unset {name}: a job has no such key{among(table, known)}")
         inner = data.get(table, {})
         if not key:
             data.pop(table, None)
         elif table in TABLES and key in inner:
             data[table] = {each: value for each, value in inner.items() if each != key}
         else:
-            raise UsageError(f"--unset {name}: {table} has no {key!r}{near(key, inner) if inner else ''}")
+            raise UsageError(f"--unset {name}: {table} has no {key!r}{among(key, inner)}")

@@ -16,10 +16,10 @@ from ...logs import clean
 from ...words import count, size
 from .. import options
 from ..project import shown
-from ..table import labelled, table
+from ..table import labelled
 from ..terminal import columns
 from .moments import at, changes, exactly, state_of, took, why, zone_of
-from .place import as_json, done, opened, print_json
+from .place import as_json, done, number_of, opened, print_json, print_table
 
 LABEL = 11  # columns
 RIGHT = ("run", "took", "pages", "items")
@@ -42,8 +42,8 @@ def runs(job: str, states: tuple[str, ...], limit: int, before: int | None, as_j
     id.
     """
     with opened(root) as desk:
-        if job.isascii() and job.isdigit() and len(job) < 19:
-            return _one(desk, int(job), as_json=as_json)
+        if (number := number_of(job)) is not None:
+            return _one(desk, number, as_json=as_json)
         name = desk.store.job(job).job.name if job and not _known(desk, job) else job
         page = done(desk.runs(name, states, before, limit))
         if as_json:
@@ -54,8 +54,7 @@ def runs(job: str, states: tuple[str, ...], limit: int, before: int | None, as_j
             return 0
         zones = {kept.job.name: zone_of(kept.job) for kept in desk.store.jobs()}
         rows = [_row(run, zones.get(run.job) or zone_of(None), named=not name) for run in reversed(page.runs)]
-        for text in table(("run", "job", "state", "planned", "took", "pages", "items", "result"), rows, RIGHT):
-            click.echo(text)
+        print_table(("run", "job", "state", "planned", "took", "pages", "items", "result"), rows, RIGHT)
         if page.next is not None:
             click.echo(f"there are earlier ones: --before {page.next}", err=True)
     return 0

@@ -24,10 +24,10 @@ from ...logs import clean
 from ...words import count
 from .. import options
 from ..group import told
-from ..table import labelled, table
+from ..table import labelled
 from ..terminal import columns
 from .moments import at, exactly, short, state_of, why, zone_of
-from .place import NONE_YET, as_json, done, idle, opened, print_json, there
+from .place import NONE_YET, as_json, done, idle, opened, print_json, print_table, there
 
 LABEL = 11  # columns
 
@@ -50,8 +50,7 @@ def command(as_json: bool, root: str | None) -> int:
             return 0
         zones = {kept.job.name: kept.job for kept in desk.store.jobs()}
         rows = [_row(line, zones.get(line.name)) for line in lines]
-        for text in table(("job", "next", "last", "alerts", "schedule"), rows, ("alerts",)):
-            click.echo(text)
+        print_table(("job", "next", "last", "alerts", "schedule"), rows, ("alerts",))
         if idle(desk):
             click.echo("\nno server runs: `scraper serve` runs jobs at their times", err=True)
     return 0
@@ -163,8 +162,7 @@ def upcoming(job: str, most: int, as_json: bool, root: str | None) -> int:
         (exactly(t, zone := zone_of(each)), "" if begins == t else exactly(begins, zone), "" if job else each.name)
         for t, each, begins in found
     ]
-    for text in table(("planned", "begins", "job"), rows):
-        click.echo(text)
+    print_table(("planned", "begins", "job"), rows)
     if job and chosen[0].paused:
         click.echo("it is paused: none of them takes place", err=True)
     return _left_out(wrong)

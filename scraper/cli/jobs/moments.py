@@ -6,10 +6,9 @@ import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from ...convert import Unfit
 from ...jobs.job import Job
 from ...jobs.record import JobRun, State
-from ...jobs.zones import zone_named
+from ...jobs.zones import zone_or_utc
 from ...logs import clean
 from ...words import duration
 
@@ -18,10 +17,7 @@ UTC = ZoneInfo("UTC")
 
 def zone_of(job: Job | None) -> ZoneInfo:
     """The zone of a job; UTC when it is gone, or its zone is not known here any more."""
-    try:
-        return zone_named(job.timezone) if job is not None else UTC
-    except Unfit:
-        return UTC
+    return zone_or_utc(job.timezone) if job is not None else UTC
 
 
 def at(moment: float, zone: ZoneInfo) -> str:

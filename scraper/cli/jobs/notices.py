@@ -1,4 +1,4 @@
-"""`scraper jobs alerts`, `test-alert` and `audit`: what was told, and who did what."""
+"""`scraper jobs alerts`, `messages`, `test-alert` and `audit`: what was told, and who did what."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from ...jobs.desk import Desk
 from ...jobs.record import Alert, Delivery
 from ...logs import clean
 from .. import options
-from ..table import table
 from .moments import at, zone_of
-from .place import as_json, done, opened, print_json, who
+from .place import all_said, as_json, done, opened, print_table, who
 
 UNSET = "the environment variable"  # what an error says that is of this shell alone
 MOST = 200  # messages that are looked at for what became of an alert
 limited = click.option(
     "--limit", default=20, type=click.IntRange(1, 500), show_default=True, help="How many, the newest."
 )
+
+before_id = click.option("--before", type=click.IntRange(1), metavar="ID", help="Only those before this one.")
 
 
 @click.command(name="alerts")
@@ -37,11 +38,7 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
     with opened(root) as desk:
         _known(desk, job)
         found = done(desk.open_alerts(job))[-limit:] if only_open else done(desk.alerts(None, limit, job))[::-1]
-        if as_json:
-            print_json(found)
-            return 0
-        if not found:
-            click.echo("no alerts", err=True)
+        if all_said(found, "no alerts", as_json=as_json):
             return 0
         zones, sent = _zones(desk), done(desk.deliveries(None, MOST))
         rows = [
@@ -49,8 +46,7 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
              _ended(each, _of(zones, each.job)), _told(each, sent), clean(each.text))
             for each in found
         ]  # fmt: skip
-    for text in table(("id", "job", "rule", "since", "until", "told", "what"), rows, ("id",)):
-        click.echo(text)
+    print_table(("id", "job", "rule", "since", "until", "told", "what"), rows, ("id",))
     return 0
 
 
@@ -72,6 +68,38 @@ def _told(alert: Alert, sent: list[Delivery]) -> str:
     if any(not each.sent for each in own):
         return "waits"
     return "yes" if alert.told else "no"
+
+
+@click.command(name="messages")
+@click.option("--failed", is_flag=True, help="Only those that were given up.")
+@limited
+@before_id
+@as_json
+@options.folder
+def messages(failed: bool, limit: int, before: int | None, as_json: bool, root: str | None) -> int:
+    """Messages about alerts, newest last: where they went and when, or why they did not.
+
+    In the column `state`: sent; waits, until the time beside it; given up, a day after its first try. Times are in
+    the zone of the job, those of a message about several jobs in UTC.
+    """
+    with opened(root) as desk:
+        found = done(desk.deliveries(before, limit, given_up=failed))[::-1]
+        if all_said(found, "no message was given up" if failed else "no messages", as_json=as_json):
+            return 0
+        zones = _zones(desk)
+        rows = [_message(each, desk, zones) for each in found]
+    print_table(("id", "channel", "state", "when", "tries", "tells of", "trouble"), rows, ("id", "tries"))
+    return 0
+
+
+def _message(sent: Delivery, desk: Desk, zones: Mapping[str, ZoneInfo]) -> tuple[str, ...]:
+    told = [(alert, "") for id in sent.alerts if (alert := desk.store.alert(id))]
+    told += [(alert, " is over") for id in sent.recovered if (alert := desk.store.alert(id))]
+    jobs = {alert.job for alert, _ in told}
+    state = "sent" if sent.sent else "given up" if sent.given_up else "waits"
+    when = at(sent.sent or sent.given_up or sent.due, _of(zones, jobs.pop() if len(jobs) == 1 else ""))
+    what = ", ".join(f"{alert.job} {alert.rule.replace('_', ' ')}{over}" for alert, over in told)
+    return str(sent.id), sent.channel, state, when, f"{sent.tries:,}", what, clean(sent.error)
 
 
 @click.command(name="test-alert")
@@ -99,7 +127,7 @@ def test_alert(channel: str, root: str | None) -> int:
 @click.command(name="audit")
 @click.argument("job", default="")
 @limited
-@click.option("--before", type=click.IntRange(1), metavar="ID", help="Only those before this one.")
+@before_id
 @as_json
 @options.folder
 def audit(job: str, limit: int, before: int | None, as_json: bool, root: str | None) -> int:
@@ -107,19 +135,14 @@ def audit(job: str, limit: int, before: int | None, as_json: bool, root: str | N
     with opened(root) as desk:
         _known(desk, job)
         found = done(desk.acts(before, limit, job))[::-1]
-        if as_json:
-            print_json(found)
-            return 0
-        if not found:
-            click.echo("nothing was done", err=True)
+        if all_said(found, "nothing was done", as_json=as_json):
             return 0
         zone = _of(_zones(desk), job)
     rows = [
         (str(act.id), at(act.at, zone), clean(act.who), act.what, act.job, str(act.run or ""), clean(act.detail))
         for act in found
     ]
-    for text in table(("id", "when", "who", "did", "job", "run", "what"), rows, ("id", "run")):
-        click.echo(text)
+    print_table(("id", "when", "who", "did", "job", "run", "what"), rows, ("id", "run"))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from ...jobs.schema import there as in_place
 from ...jobs.serving import HOME, prepared, running
 from ...jobs.store import Jobs
 from ..project import output_folder, project, shown
+from ..table import table
 
 T = TypeVar("T")
 NONE_YET = "`scraper jobs add NAME --spider SPIDER` makes one, or write jobs.toml and `scraper jobs apply`"
@@ -85,13 +86,33 @@ def say_idle(desk: Desk, what: str) -> None:
 
 def run_named(desk: Desk, word: str) -> JobRun:
     """The planned run of a number, or the newest one of a job. Raises UsageError."""
-    if word.isascii() and word.isdigit() and len(word) < 19:
-        return desk.planned(int(word))
+    if (number := number_of(word)) is not None:
+        return desk.planned(number)
     name = desk.store.job(word).job.name
     found = desk.store.last(name, (), 1)
     if not found:
         raise UsageError(f"job {name!r} has not run yet")
     return found[0]
+
+
+def number_of(word: str) -> int | None:
+    """The number of a run that a word is, None for the name of a job, or what no run can have."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
+
+
+def all_said(found: Sequence[Any], nothing: str, *, as_json: bool) -> bool:
+    """Print a list as JSON, or say that there is `nothing`; false where it is to be shown as a table."""
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo(nothing, err=True)
+    return as_json or not found
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
+    """Aligned columns; those in `right` at their end."""
+    for text in table(head, rows, right):
+        click.echo(text)
 
 
 def print_json(value: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import click
 
@@ -14,8 +16,9 @@ from ...settings import from_pairs
 from ...words import count
 from .. import options
 from .moments import state_of, took, why
-from .place import as_json, done, idle, opened, print_json, say_idle, who
+from .place import as_json, done, number_of, opened, print_json, say_idle, who
 
+Stop = Callable[[Desk, int, str], Coroutine[Any, Any, JobRun]]
 INTERRUPTED = 130
 TICK = 0.5  # seconds between two looks at a run that somebody waits for: another process writes how it stands
 CODES = {State.FINISHED: 0, State.RULE_BROKEN: 3, State.CANCELLED: INTERRUPTED}
@@ -83,11 +86,7 @@ def cancel(run: str, root: str | None) -> int:
 
     RUN is its number, or the job when only one run of it is not over.
     """
-    with opened(root, change=True) as desk:
-        chosen = _open_run(desk, run)
-        done(desk.cancel(chosen.id, who()))
-        _asked(desk, chosen, "is asked to end")
-    return 0
+    return _end(run, root, Desk.cancel, "is asked to end")
 
 
 @click.command(name="kill")
@@ -98,16 +97,23 @@ def kill(run: str, root: str | None) -> int:
 
     RUN is its number, or the job when only one run of it is not over.
     """
+    return _end(run, root, Desk.kill, "is being killed")
+
+
+def _end(word: str, root: str | None, stop: Stop, what: str) -> int:
+    """End a run by a verb of the desk, and say what becomes of it."""
     with opened(root, change=True) as desk:
-        chosen = _open_run(desk, run)
-        done(desk.kill(chosen.id, who()))
-        _asked(desk, chosen, "is being killed")
+        run = _open_run(desk, word)
+        done(stop(desk, run.id, who()))
+        click.echo(f"run {run.id} of job {run.job} {'will not begin' if run.state is State.QUEUED else what}")
+        if run.state is State.RUNNING:
+            say_idle(desk, "it ends")
     return 0
 
 
 def _open_run(desk: Desk, word: str) -> JobRun:
-    if word.isascii() and word.isdigit() and len(word) < 19:
-        return desk.planned(int(word))
+    if (number := number_of(word)) is not None:
+        return desk.planned(number)
     name = desk.store.job(word).job.name
     found = desk.store.open_runs(name)
     if not found:
@@ -115,11 +121,3 @@ def _open_run(desk: Desk, word: str) -> JobRun:
     if len(found) > 1:
         raise UsageError(f"which run of job {name!r}? {', '.join(str(each.id) for each in found)} are not over")
     return found[0]
-
-
-def _asked(desk: Desk, run: JobRun, what: str) -> None:
-    if run.state is State.QUEUED:
-        what = "will not begin"
-    click.echo(f"run {run.id} of job {run.job} {what}")
-    if idle(desk) and run.state is State.RUNNING:
-        say_idle(desk, "it ends")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ...convert import among
 from ...errors import UsageError
 from ...jobs.access import Role
 from ..given import number, run_number, word
@@ -46,7 +47,7 @@ async def changes(request: web.Request) -> web.StreamResponse:
     about = await of(request)
     kind, search, at = word(request, "kind"), word(request, "search"), number(request, "at", 0)
     if kind and kind not in KINDS:
-        raise UsageError(f"there are no changes of the kind {kind!r}: {', '.join(KINDS)}")
+        raise UsageError(f"there are no changes of the kind {kind!r}{among(kind, KINDS)}")
     wanted = search or (f'"_change":"{kind}"' if kind else "")
     found = await request.app[DESK].changes(run_number(request), at, PAGE, wanted)
     made = [change(each) for each in values(found) if isinstance(each, dict)]

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from ...errors import UsageError
 from ...jobs.access import Role
-from ...jobs.desk import FILE
+from ...jobs.admission import FILE
 from ..guard import who
 from ..routes import DESK, Routes
 from .show import going, show

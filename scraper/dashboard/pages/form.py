@@ -7,13 +7,15 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
-from ...errors import UsageError
+from ...errors import Mistakes, UsageError
 from ...jobs import secret
 from ...jobs.access import Role
 from ...jobs.checking import Described
 from ...jobs.desk import Conflict
 from ...jobs.job import Job
-from ..fields import GROUPS, ONLY, ROWS, argument_text, data, place_of, texts
+from ...jobs.places import Wrong
+from ...jobs.record import Kept
+from ..fields import GROUPS, ONLY, ROWS, argument_text, beside, data, label, texts
 from ..given import filled, word
 from ..guard import who
 from ..routes import DESK, Routes
@@ -81,7 +83,7 @@ async def arguments(request: web.Request) -> web.StreamResponse:
         given={},
         spider=spider,
         about=about,
-        wrong={"spider": trouble} if trouble else {},
+        wrong={"spider": [trouble]} if trouble else {},
     )
 
 
@@ -93,14 +95,26 @@ async def _save(request: web.Request, old: str) -> web.StreamResponse:
     if "choose" in given:
         return await _form(request, given, version=version, old=old)
     try:
-        kept = await request.app[DESK].put(data(given), who(request).name, version=version)
+        kept = await _put(request, given, version)
     except Conflict as error:
-        wrong = {"" if old else "name": str(error)}
-        return await _form(request, given, version=version, old=old, wrong=wrong, status=409)
+        about = Wrong(("jobs", given["name"], "name"), str(error)) if not old else error
+        return await _form(request, given, version=version, old=old, wrong=about, status=409)
     except UsageError as error:
-        field, text = place_of(error, given)
-        return await _form(request, given, version=version, old=old, wrong={field: text}, status=400)
+        return await _form(request, given, version=version, old=old, wrong=error, status=400)
     raise going(f"/jobs/{kept.job.name}", "saved" if old else "added")
+
+
+async def _put(request: web.Request, given: Mapping[str, str], version: int) -> Kept:
+    """Keep the job of a form. Raises Mistakes: all that is wrong, also beside what cannot be read."""
+    desk = request.app[DESK]
+    made, wrong = data(given)
+    if not wrong:
+        return await desk.put(made, who(request).name, version=version)
+    try:
+        await desk.admission.checked(made, new=version == 0)
+    except Mistakes as error:
+        raise Mistakes([*wrong, *error.each]) from error
+    raise Mistakes(wrong)
 
 
 async def _form(
@@ -109,14 +123,15 @@ async def _form(
     *,
     version: int,
     old: str = "",
-    wrong: Mapping[str, str] | None = None,
+    wrong: UsageError | None = None,
     status: int = 200,
 ) -> web.StreamResponse:
     desk, spider = request.app[DESK], given.get("spider", "")
     about, trouble = await _described(request, spider)
-    found = dict(wrong or {})
+    args = _rows(about, given)
+    found = beside(wrong, given, [row.name for row in args]) if wrong is not None else {}
     if trouble:
-        found.setdefault("spider", trouble)
+        found.setdefault("spider", [trouble])
     rows = [str(place) for place in range(min(_last_output(given) + ROWS, MOST_OUTPUTS))]
     return await show(
         request,
@@ -124,12 +139,13 @@ async def _form(
         status=status,
         given=given,
         wrong=found,
+        labels={name: label(name) for name in found},
         old=old,
         version=version,
         spiders=await desk.spiders(),
         spider=spider,
         about=about,
-        rows=_rows(about, given),
+        rows=args,
         groups=GROUPS,
         outputs=rows,
         only=ONLY,

@@ -131,7 +131,7 @@ async def add_token(request: web.Request) -> web.StreamResponse:
     name, role_, days = (form.get(key, "").strip() for key in ("name", "role", "days"))
     try:
         if days and not (days.isascii() and days.isdecimal() and len(days) < 6):
-            raise UsageError("days must be a whole number")
+            raise UsageError(f"days must be a whole number, not {days[:60]!r}")
         made, token = await asyncio.to_thread(
             request.app[ACCESS].add_token, name, role_, own.name, float(days or 0), owner=own.user
         )

@@ -11,7 +11,7 @@ from ...errors import UsageError
 from ...jobs.access import Role
 from ...jobs.desk import NotAllowed
 from ...jobs.shown import JobPage
-from ..fields import args, argument_text, place_of
+from ..fields import args, argument_text, beside, label
 from ..given import filled
 from ..guard import who
 from ..routes import DESK, Routes
@@ -27,7 +27,7 @@ async def ask(request: web.Request) -> web.StreamResponse:
     """The form; the fields have the job's own arguments."""
     page = await request.app[DESK].job(name_of(request))
     given = {f"args.{name}": argument_text(value) for name, value in page.job.args.items()}
-    return await _form(request, page, given, {})
+    return await _form(request, page, given)
 
 
 @routes.post(JOB + "/run", Role.OPERATOR)
@@ -41,9 +41,7 @@ async def run(request: web.Request) -> web.StreamResponse:
         changed = {name: value for name, value in typed.items() if _text(own, name) != given.get(f"args.{name}")}
         made = await desk.start(page.job.name, who(request).name, changed, role=who(request).role)
     except UsageError as error:
-        field, text = place_of(error, given)
-        status = 403 if isinstance(error, NotAllowed) else 400
-        return await _form(request, page, given, {field: text}, status)
+        return await _form(request, page, given, error)
     raise going(f"/runs/{made.id}", "started")
 
 
@@ -53,9 +51,11 @@ def _text(own: Mapping[str, Any], name: str) -> str | None:
 
 
 async def _form(
-    request: web.Request, page: JobPage, given: Mapping[str, str], wrong: dict[str, str], status: int = 200
+    request: web.Request, page: JobPage, given: Mapping[str, str], error: UsageError | None = None
 ) -> web.StreamResponse:
     about, rows, trouble = await arguments_of(request, page.job.spider, given)
+    wrong = beside(error, given, [row.name for row in rows]) if error is not None else {}
+    status = 200 if error is None else 403 if isinstance(error, NotAllowed) else 400
     shown = {row.name for row in rows}
     return await show(
         request,
@@ -67,6 +67,7 @@ async def _form(
         rows=rows,
         given=given,
         trouble=trouble,
-        wrong={name: text for name, text in wrong.items() if name in shown},
-        other=[text for name, text in wrong.items() if name not in shown],
+        wrong={name: texts for name, texts in wrong.items() if name in shown},
+        labels={name: label(name) for name in wrong},
+        other=[text for name, texts in wrong.items() if name not in shown for text in texts],
     )

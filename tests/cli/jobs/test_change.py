@@ -173,3 +173,14 @@ def test_a_job_that_another_comes_after_stays(project: Project) -> None:
     project.well("add", "then", "--spider", "shop", "--after", "shop")
     assert project.jobs("remove", "shop", "--yes").code == 2
     assert "after shop" in project.well().out
+
+
+def test_all_that_is_wrong_with_a_new_job_is_told_in_a_line_each(project: Project) -> None:
+    words = ["--spider", "shop", "-a", "shelv=x", "--schedule", "evry day", "--memory", "5 QB", "--retries", "many"]
+    said = project.jobs("add", "new", *words)
+    told = [line for line in said.err.splitlines() if line != "imported"]
+    assert [line.split(":")[2].removeprefix(" [jobs.new] ") for line in told] == [
+        "memory", "retries", "schedule", "args.shelv",
+    ]  # fmt: skip
+    assert all(line.startswith("error: not added: [jobs.new] ") for line in told)
+    assert (said.code, project.home.exists()) == (2, False)

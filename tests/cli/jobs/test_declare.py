@@ -77,12 +77,17 @@ def test_a_wrong_argument_stops_all_of_it_and_each_wrong_job_has_its_line(projec
     assert not project.home.exists()
 
 
-def test_a_wrong_key_is_told_with_its_line(project: Project) -> None:
-    project.declare(TOML + 'overlp = "skip"\n')
+def test_all_wrong_keys_are_told_with_their_lines_and_what_spiders_do_not_take_beside_them(
+    project: Project,
+) -> None:
+    project.declare(TOML.replace("shelf =", "shelv =") + 'overlp = "skip"\nkeep = "all"\n')
     said = project.jobs("apply", "--yes")
-    assert (said.code, said.err) == (
-        2, "error: jobs.toml:11: [jobs.news] overlp: unknown key; did you mean 'overlap'?\n"
-    )  # fmt: skip
+    assert said.code == 2
+    assert [line.partition(" (")[0] for line in said.err.splitlines() if line != "imported"] == [
+        "error: jobs.toml:6: [jobs.shop] args.shelv: spider 'shop' has no argument 'shelv'; did you mean 'shelf'?",
+        "error: jobs.toml:11: [jobs.news] overlp: unknown key; did you mean 'overlap'?",
+        "error: jobs.toml:12: [jobs.news] keep: must be a whole number, not 'all'",
+    ]
 
 
 def test_what_is_declared_no_more_goes_and_what_was_made_by_hand_stays(project: Project) -> None:

@@ -23,7 +23,10 @@ def test_a_user_is_made_raised_given_another_password_and_taken_away(project: Pr
         assert who.role is Role.VIEWER
     assert [line.split()[:2] for line in project.well("users").lines[1:]] == [["ann", "viewer"], ["bob", "admin"]]
     project.well("users", "remove", "ann")
-    assert project.jobs("users", "remove", "bob").err == "error: 'bob' is the only admin\n"
+    assert (
+        project.jobs("users", "remove", "bob").err
+        == "error: 'bob' is the only admin: make another user one first\n"
+    )
     assert [user["name"] for user in json.loads(project.well("users", "--json").out)] == ["bob"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
 import time
@@ -109,7 +110,8 @@ async def test_a_run_is_cancelled_and_who_waits_hears_of_it(place: Place, site: 
 
 
 async def test_the_log_is_followed_to_the_end_of_the_run(place: Place, site: Site) -> None:
-    place.spider(body="self.logger.info('at %s', response.url)")
+    place.spider(body="self.logger.info('at %s', response.url); self.logger.warning('odd')")
+    keep(place, Job(name="shop", spider="shop", settings={"allow_private": True}, timezone="Asia/Kolkata"))
     async with server(place):
         await jobs(place, "run", "shop")
         done = await jobs(place, "log", "shop", "--follow")
@@ -117,8 +119,11 @@ async def test_the_log_is_followed_to_the_end_of_the_run(place: Place, site: Sit
     assert "run 1 is over: finished" in done.err
     assert done.out.count(" at http://") == PAGES
     again = await jobs(place, "log", "1", "-n", "3", "--json")
-    assert [json.loads(line)["level"] for line in again.out.splitlines()] == ["info"] * 3
-    assert "works on run" in (await jobs(place, "log", "1", "--output")).out
+    assert [json.loads(line)["level"] for line in again.out.splitlines()] == ["warning", "info", "warning"]
+    printed = (await jobs(place, "log", "1", "--output")).out.splitlines()
+    assert re.match(r"\[2\d{3}-\d\d-\d\d \d\d:\d\d:\d\d IST: process \d+ works on run", printed[0])
+    assert all(re.match(r"\d\d-\d\d \d\d:\d\d:\d\d IST warning shop: odd", each) for each in printed[1:])
+    assert len(printed) == 1 + PAGES
 
 
 async def test_what_is_due_is_run_once_and_nothing_more(place: Place) -> None:
