@@ -297,7 +297,7 @@ class Desk(RunFiles):
                 f"{where}: output: {path!r} is outside of the project: jobs.toml may have it, a form not"
             )
         try:
-            spare(place, path, self.root, self.store.home, spiders)
+            spare(place, path, self.root.resolve(), self.store.home.resolve(), spiders)
         except UsageError as error:
             raise UsageError(f"{where}: output: {error}") from error
         if any(part.startswith(".") for part in parts):
