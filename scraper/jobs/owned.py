@@ -26,7 +26,10 @@ def destination(job: Job, output: Output, project: Path) -> Path:
 
 
 def spare(place: Path, shown: str, root: Path, home: Path, spiders: Collection[str]) -> None:
-    """Raise UsageError when a destination is in the server's folder `home`, or a run's below `root`, both real paths."""
+    """Raise UsageError when a destination is in the server's folder `home`, or a run's below `root`.
+
+    All three are real paths.
+    """
     if place.is_relative_to(home):
         raise UsageError(f"{shown!r} is in the folder of the server")
     below = place.relative_to(root).parts if place.is_relative_to(root) else ()
