@@ -49,7 +49,8 @@ JOB: Meanings = {
 OUTPUT: Meanings = {
     "path": (
         "",
-        "as `-o` of `crawl`, with `{date}`, `{run}`, `{spider}`; not among the files of runs and server; required",
+        "as `-o` of `crawl`; `{date}`, `{run}` and `{spider}` are filled in; "
+        "not where runs and the server keep their files; required",
     ),
     "only": ("", "all items, or only the changes since the last good run, with `_change` in each; needs `key`"),
     "append": ("", "add to what is there already"),

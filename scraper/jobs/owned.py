@@ -28,11 +28,13 @@ def destination(job: Job, output: Output, project: Path) -> Path:
 
 
 def spare(place: Path, shown: str, root: Path, home: Path, spiders: Collection[str]) -> None:
-    """Raise UsageError when a destination is in the server's folder `home`, or a run's below `root`."""
-    if place.is_relative_to(os.path.realpath(home)):
+    """Raise UsageError when a destination is in the server's folder `home`, or a run's below `root`.
+
+    All three are real paths.
+    """
+    if place.is_relative_to(home):
         raise UsageError(f"{shown!r} is in the folder of the server")
-    real = Path(os.path.realpath(root))
-    below = place.relative_to(real).parts if place.is_relative_to(real) else ()
+    below = place.relative_to(root).parts if place.is_relative_to(root) else ()
     if len(below) < 2 or below[0] not in spiders:
         return
     if below[1] in POINTERS:
@@ -52,7 +54,7 @@ def forbidden(job: Job, output: Output, *, project: Path, root: Path, home: Path
     if not parts:
         return f"{path!r} is outside of the project: jobs.toml may have it, a form not"
     try:
-        spare(place, path, root, home, spiders)
+        spare(place, path, root.resolve(), home.resolve(), spiders)
     except UsageError as error:
         return str(error)
     if any(part.startswith(".") for part in parts):
@@ -64,8 +66,8 @@ class Destinations:
     """Checks the outputs of several jobs of a project, whose runs are kept below `root`, together."""
 
     def __init__(self, root: Path, home: Path, project: Path, spiders: Collection[str]) -> None:
-        self._root = root
-        self._home = home
+        self._root = root.resolve()
+        self._home = home.resolve()
         self._project = project
         self._spiders = spiders
         self._taken: dict[Path, str] = {}  # by which job
