@@ -45,10 +45,17 @@ def recorded(
         return kept, [made for each in then if (made := added(store, each)) is not None]
 
 
-def recorded_waiting(store: Jobs, run: JobRun) -> JobRun | None:
-    """Write how a run stands that has waited; None when it has ended just now, cancelled with its job."""
+def recorded_waiting(store: Jobs, run: JobRun, old: JobRun | None = None) -> JobRun | None:
+    """Write how a run stands that has waited, and the end of the `old` one whose place it takes; gives the first.
+
+    None when it has ended just now, cancelled with its job.
+    """
     with store.change():
-        return store.update(run) if store.run(run.id).open else None
+        if not store.run(run.id).open:
+            return None
+        if old is not None:
+            store.update(old)
+        return store.update(run)
 
 
 def run_now(store: Jobs, job: str, now: float, who: str, args: Mapping[str, Any]) -> JobRun:

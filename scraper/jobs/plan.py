@@ -24,6 +24,7 @@ from .windows import free
 LATE = 60.0  # seconds after its time at which a run that has not been planned was missed
 MOST = 1000  # rows a job and look, more missed times than that share one row; and runs of a job that wait
 ASLEEP = "no server was awake at this time"
+_NONE = (-math.inf, 0)  # before every age
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -182,7 +183,8 @@ def turns(situation: Situation) -> list[JobRun]:
 
     The runs of a job begin one after the other, each when those before it are over with all their retries; only
     those that a blackout holds let pass who was asked for by hand. With `overlap = "allow"` so many run at once as
-    `parallel` says. Who waits for a limit of his own holds up no other.
+    `parallel` says. Who waits for a limit of his own holds up no other. A newer run stands where the one stands
+    that makes place for it (see outdated).
     """
     running = [run for run in situation.runs if run.state is State.RUNNING]
     room = situation.server.parallel - len(running)
@@ -190,7 +192,7 @@ def turns(situation: Situation) -> list[JobRun]:
     ahead: Counter[str] = Counter()
     held: Counter[str] = Counter()  # of those ahead
     begin: list[JobRun] = []
-    for run in sorted(situation.runs, key=line):
+    for run in _lined_up(situation):
         entry = situation.jobs.get(run.job)
         if entry is None or run.state is State.RUNNING:
             ahead[run.job] += 1
@@ -227,18 +229,62 @@ def outdated(situation: Situation) -> Iterator[tuple[JobRun, str]]:
     """The runs that make place for a newer one of their job, and how: "cancel" or "kill".
 
     The newer one must be able to begin but for them, so a run is not ended long before. Of two runs that are made
-    up for neither ends the other.
+    up for neither ends the other. The oldest that waits is not among them: it keeps the place in the line until the
+    newer one begins (see places). Jobs that are planned more often than their turn comes would never run, else.
     """
-    for name in {run.job for run in situation.runs}:
-        entry = situation.jobs.get(name)
-        if entry is None or entry.job.overlap not in (Overlap.CANCEL, Overlap.KILL):
-            continue
-        theirs = situation.of(name)
-        ready = [run for run in theirs if _comes(situation, run)]
-        for run in theirs:
-            newer = [each for each in ready if age(each) > age(run)]
-            if any(not (run.cause is each.cause is Cause.CATCH_UP) for each in newer):
-                yield run, entry.job.overlap.value
+    for name, old in _old(situation).items():
+        for run in old.runs:
+            if run is not old.place:
+                yield run, situation.jobs[name].job.overlap.value
+
+
+def places(situation: Situation) -> dict[int, JobRun]:
+    """Which run's place in the line a newer run of its job has, by the id of the newer one; it ends the older one
+    when it begins."""
+    return {old.first: old.place for old in _old(situation).values() if old.place is not None}
+
+
+class _Old(msgspec.Struct, frozen=True):
+    """The runs of a job that make place; which of them keeps it, and for which (its id)."""
+
+    runs: Sequence[JobRun]
+    place: JobRun | None = None
+    first: int = 0
+
+
+def _old(situation: Situation) -> dict[str, _Old]:
+    """By job, where newer runs end older ones and there are some; O(runs)."""
+    theirs: dict[str, list[JobRun]] = {}
+    for run in sorted(situation.runs, key=age):
+        entry = situation.jobs.get(run.job)
+        if entry is not None and entry.job.overlap in (Overlap.CANCEL, Overlap.KILL):
+            theirs.setdefault(run.job, []).append(run)
+    found = {}
+    for name, runs in theirs.items():
+        ready = [run for run in runs if _comes(situation, run)]
+        waiting = [run for run in ready if run.state is State.QUEUED]
+        old = _older(runs, ready)
+        past = {run.id for run in _older(runs, [run for run in runs if run.state is State.RUNNING])}
+        ids = {run.id for run in old}
+        place = next((run for run in waiting if run.id in ids and run.id not in past), None)
+        if old:
+            found[name] = _Old(old, place, next((run.id for run in waiting if run.id not in ids), 0))
+    return found
+
+
+def _older(runs: Sequence[JobRun], ready: Sequence[JobRun]) -> list[JobRun]:
+    """Those than which one that is ready is newer; but for those of which both are made up for."""
+    newest = max(map(age, ready), default=_NONE)
+    other = max((age(run) for run in ready if run.cause is not Cause.CATCH_UP), default=_NONE)
+    return [run for run in runs if age(run) < (other if run.cause is Cause.CATCH_UP else newest)]
+
+
+def _lined_up(situation: Situation) -> list[JobRun]:
+    """The runs in the order of their turns, without those that wait and make place for a newer one."""
+    place = {run.id: run for run in situation.runs} | places(situation)
+    gone = {run.id for old in _old(situation).values() for run in old.runs if run.state is State.QUEUED}
+    left = (run for run in situation.runs if run.id not in gone)
+    return sorted(left, key=lambda run: line(run)[:2] + age(place[run.id]))
 
 
 def _comes(situation: Situation, run: JobRun) -> bool:

@@ -215,9 +215,11 @@ class Scheduler:
 
     async def _begin(self) -> None:
         """Begin the runs whose turn it is."""
-        for waiting in plan.turns(self._situation()):
+        situation = self._situation()
+        places = plan.places(situation)
+        for waiting in plan.turns(situation):
             job = self._jobs[waiting.job].job
-            run = await self._write_waiting(ends.begun(waiting, self.clock.wall()))
+            run = await self._write_waiting(ends.begun(waiting, self.clock.wall()), places.get(waiting.id))
             if run is None:
                 continue
             try:
@@ -293,13 +295,18 @@ class Scheduler:
             self._told(each)
         return kept
 
-    async def _write_waiting(self, run: JobRun) -> JobRun | None:
-        """The same for a run that has waited, which a command may have cancelled with its job: None then."""
-        kept = await self._apart(recorded_waiting, self.store, run)
+    async def _write_waiting(self, run: JobRun, place: JobRun | None = None) -> JobRun | None:
+        """The same for a run that has waited, which a command may have cancelled with its job: None then.
+
+        `place` is the older run whose place in the line it had, and which ends with that.
+        """
+        old = ends.replaced(place, self._now) if place is not None else None
+        kept = await self._apart(recorded_waiting, self.store, run, old)
         if kept is None:
             self.wake()
-        else:
-            self._told(kept)
+            return None
+        for each in (kept, *([old] if old is not None else ())):
+            self._told(each)
         return kept
 
     def _told(self, run: JobRun) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scraper.folder import ENDED
+from scraper.jobs.ends import NEWER
 from scraper.jobs.job import CatchUp, Job, Overlap, Server
 from scraper.jobs.record import OPEN, Attempt, Cause, JobRun, Kept, State
 from scraper.jobs.schedule import Schedule
@@ -35,6 +36,7 @@ class Judge:
         self.open: dict[int, JobRun] = {}
         self.over: Counter[State] = Counter()
         self.children: Counter[int] = Counter()
+        self.waits: dict[str, dict[int, JobRun]] = {}  # of a job, the runs whose turn has not come, see `place`
         self.worked: dict[int, list[Body]] = {}  # the processes of a run that were told to begin or at least stood
 
     def put(self, kept: Kept) -> None:
@@ -47,6 +49,7 @@ class Judge:
         """A job has gone, and with it its runs that waited."""
         del self.jobs[name]
         self.paused.discard(name)
+        self.waits.pop(name, None)
         for run in [each for each in self.open.values() if each.job == name and each.state is State.QUEUED]:
             del self.open[run.id]
             self.over[State.CANCELLED] += 1
@@ -104,6 +107,7 @@ class Judge:
         """A new row."""
         if run.open:
             self.open[run.id] = run
+            self.waits.setdefault(run.job, {})[run.id] = run
         else:
             self.over[run.state] += 1
         if run.cause is Cause.AFTER:
@@ -120,14 +124,26 @@ class Judge:
             self.lives(before, run)
         elif before.state is State.RUNNING:
             self.ends(before, run)
+            if run.open and run.job in self.jobs:
+                self.waits[run.job][run.id] = run
         else:
             assert run.state is State.CANCELLED
             assert run.stop or run.job not in self.jobs
+            self.gives_up(before, run)
         if run.open:
             self.open[run.id] = run
         else:
             del self.open[run.id]
             self.over[run.state] += 1
+
+    def gives_up(self, before: JobRun, run: JobRun) -> None:
+        """A run waits no more: its place in the line is left to a newer one, or to nobody."""
+        waits = self.waits.get(run.job, {})
+        if run.stopped_by != NEWER:
+            for id in [id for id in waits if id == run.id or id not in self.open]:
+                del waits[id]
+        elif not self.ready(before):
+            del waits[run.id]
 
     def begins(self, run: JobRun) -> None:
         """A run's turn has come: no limit is broken, and it is not out of line."""
@@ -147,9 +163,34 @@ class Judge:
         if job.overlap in (Overlap.QUEUE_ALL, Overlap.QUEUE_ONE, Overlap.SKIP) and run.cause is not Cause.HAND:
             older = [each for each in others if each.job == run.job and self.before(each, run)]
             assert not older, f"{run} begins before {older}"
-        if self.world.chance.random() < 0.1 and self.world.refused < self.world.now:
-            first = [each for each in others if each.priority > run.priority and self.could_begin(each)]
+        some = self.world.chance.random() < 0.1 or len(others) < 40
+        if some and self.world.refused < self.world.now:
+            place = self.place(run)
+            ready = [each for each in others if not each.stop and self.ready(each)]
+            first = [each for each in ready if self.place(each) < place and self.could_begin(each)]
             assert not first, f"{run} begins before {first}"
+        waits = self.waits[run.job]
+        for each in [each for each in waits.values() if (each.planned, each.id) <= (run.planned, run.id)]:
+            del waits[each.id]
+
+    def ready(self, run: JobRun) -> bool:
+        """Whether it waits for its turn alone."""
+        if run.job not in self.jobs or run.state is not State.QUEUED:
+            return False
+        now, (_, schedule) = self.world.wall(), self.jobs[run.job]
+        dark = run.cause is not Cause.HAND and free(now, schedule.blackout, schedule.zone) > now
+        return run.due <= now and not dark
+
+    def place(self, run: JobRun) -> tuple[int, float, int]:
+        """Where a run stands in the line: a newer one where the oldest stood that it replaces, and whose turn had
+        not come."""
+        place = (run.planned, run.id)
+        if self.jobs[run.job][0].overlap in (Overlap.CANCEL, Overlap.KILL):
+            for each in self.waits[run.job].values():
+                both = run.cause is each.cause is Cause.CATCH_UP
+                if each.id not in self.open or (self.ready(self.open[each.id]) and not both):
+                    place = min(place, (each.planned, each.id))
+        return -run.priority, *place
 
     def before(self, one: JobRun, other: JobRun) -> bool:
         return (-one.priority, one.planned, one.id) < (-other.priority, other.planned, other.id)

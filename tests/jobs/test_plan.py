@@ -178,6 +178,22 @@ def test_a_newer_run_ends_the_one_before_once_it_can_begin_itself(how: str) -> N
     assert list(plan.outdated(situation(*made_up, **job))) == []
 
 
+def test_a_newer_run_has_the_place_in_the_line_of_the_one_that_waits_before_it() -> None:
+    jobs: dict[str, Any] = {name: {"overlap": "cancel"} for name in ("shop", "other")}
+    runs = [run(1, NOON - 9), run(2, NOON - 8, job="other"), run(3, NOON - 6), run(4, NOON - 5)]
+    now = situation(*runs, server=Server(parallel=1), **jobs)
+    assert [each.id for each, _ in plan.outdated(now)] == [3]  # the oldest keeps the place until the newest begins
+    assert ids(plan.turns(now)) == [4]
+    assert {id: each.id for id, each in plan.places(now).items()} == {4: 1}
+    assert ids(plan.turns(situation(*runs[1:], server=Server(parallel=1), **jobs))) == [2]
+    begun = situation(runs[0], running(4, NOON - 5), run(5), **jobs)  # whose turn was meanwhile
+    assert [each.id for each, _ in plan.outdated(begun)] == [1, 4]
+    assert plan.places(begun) == {}
+    retried = situation(run(1, NOON - 9, due=NOON + 60, attempts=1, failures=1), run(2, NOON - 8), **jobs)
+    assert [each.id for each, _ in plan.outdated(retried)] == [1]  # it is not in the line
+    assert plan.places(retried) == {}
+
+
 def test_what_comes_after_a_run_comes_once_for_each_job_that_says_so() -> None:
     jobs: dict[str, Any] = {"shop": {}, "prices": {"after": ("shop",)}, "busy": {"after": ("shop",)}, "other": {}}
     parent = run(1, state=State.FINISHED, ended=NOON + 5)

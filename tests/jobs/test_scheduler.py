@@ -28,13 +28,15 @@ NOON = 1_767_268_800.0  # 2026-01-01 12:00 UTC
 class Room:
     """A store, a world in which nothing goes wrong by chance, and one server after the other."""
 
-    def __init__(self, home: Path, *jobs: dict[str, Any]) -> None:
+    def __init__(self, home: Path, *jobs: dict[str, Any], server: Server | None = None) -> None:
         self.home = home
+        server = server or Server()
         declared = [msgspec.convert({"spider": "shop", **job}, Job) for job in jobs]
         self.world = World(1, NOON, {job.name: 100.0 for job in declared})
         self.world.calm = True
-        self.judge = Judge(self.world, Server())
+        self.judge = Judge(self.world, server)
         self.store = Watched(home, self.judge)
+        self.store.set_server(server, NOON, "test")
         for job in declared:
             self.store.put(job, now=NOON, who="test")
         self.news: list[News] = []
@@ -77,7 +79,7 @@ def room() -> Iterator[Callable[..., Room]]:
     """Makes one, with nothing in it but these jobs."""
     with quick_folder() as folder:
         numbers = count()
-        yield lambda *jobs: Room(folder / str(next(numbers)), *jobs)
+        yield lambda *jobs, **options: Room(folder / str(next(numbers)), *jobs, **options)
 
 
 HOURLY = {"name": "shop", "schedule": "@hourly"}
@@ -206,6 +208,20 @@ async def test_a_run_beyond_its_memory_is_ended_and_has_failed(room: Callable[..
     await here.server(1.5)
     (run,) = here.runs()
     assert (run.state, run.why) == (State.FAILED, "memory")
+
+
+@pytest.mark.parametrize("how", ["cancel", "kill"])
+async def test_jobs_that_end_their_own_runs_all_come_to_run_in_one_place(
+    room: Callable[..., Room], how: str
+) -> None:
+    often = [{"name": name, "schedule": "every 1 seconds", "overlap": how} for name in "abc"]
+    here = room(*often, server=Server(parallel=1))
+    await here.server(1 / 60, crash_in=300)  # the line is on record
+    await here.server(1 / 60)
+    begun = [sum(run.began > 0 for run in here.runs(name)) for name in "abc"]
+    assert max(begun) - min(begun) <= 2, begun
+    assert min(begun) >= (3 if how == "cancel" else 15), begun
+    assert max(len(here.store.open_runs(name)) for name in "abc") <= 3
 
 
 @pytest.mark.parametrize("jump", [-HOUR, DAY])
