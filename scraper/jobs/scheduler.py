@@ -29,10 +29,9 @@ from .record import Attempt, JobRun, Kept, State
 from .runner import Ask, Ended, Process, Runner
 from .schedule import Schedule
 from .store import Jobs
+from .working import Working
 
 RECHECK = 60.0  # seconds at most between two looks: the wall clock may jump, the machine may have slept
-GRACE = 30.0  # seconds that a crawl has to end, beyond its own `grace`
-SAMPLE = 5.0  # seconds between two looks at the memory of a run that has a limit
 LEAST = 0.001  # seconds between two looks
 
 log = logging.getLogger("scraper.jobs")
@@ -51,18 +50,6 @@ class Apart(Protocol):
 
     def __call__(self, work: Callable[..., T], /, *args: Any, **options: Any) -> Awaitable[T]:
         """What `work` gives."""
-
-
-class Working:
-    """A process and the run it works on. Seconds are monotonic."""
-
-    def __init__(self, run: JobRun, process: Process, since: float) -> None:
-        self.run = run
-        self.process = process
-        self.since = since  # from here its timeout counts
-        self.asked: Ask | None = None
-        self.asked_at = 0.0
-        self.ended: Ended | None = None
 
 
 class Scheduler:
@@ -209,9 +196,10 @@ class Scheduler:
                 await self._write_waiting(ends.over(run, State.CANCELLED, self._now, why))
         for working in self.working.values():
             run = self._runs.get(working.run.id, working.run)
-            if not run.why and (beyond := self._beyond(working)):
+            job, now = self._job(run), self.clock.monotonic()
+            if (beyond := working.beyond(job, now)) and not run.why:
                 run = await self._write(replace(run, why=beyond))
-            self._ask(working, run)
+            working.ask(run, job, now, self._stopping)
 
     async def _begin(self) -> None:
         """Begin the runs whose turn it is."""
@@ -241,14 +229,7 @@ class Scheduler:
         now, waits = self.clock.monotonic(), [RECHECK]
         due = min(self._planned.values(), default=math.inf)
         waits.append(min(due, plan.next_time(self._situation())) - self.clock.wall())
-        for working in self.working.values():
-            job = self._job(working.run)
-            if job is not None and job.timeout is not None and not working.run.why:
-                waits.append(working.since + job.timeout - now)
-            if job is not None and job.memory is not None and not working.run.why:
-                waits.append(SAMPLE)
-            if working.asked is Ask.CANCEL:
-                waits.append(working.asked_at + self._grace(job) - now)
+        waits += [each.again(self._job(each.run), now) for each in self.working.values()]
         return now + max(LEAST, min(waits))
 
     async def _leave(self) -> None:
@@ -258,7 +239,9 @@ class Scheduler:
             await self._look()
             await self._settle()
             for working in self.working.values():
-                self._ask(working, self._runs.get(working.run.id, working.run))
+                run, now = self._runs.get(working.run.id, working.run), self.clock.monotonic()
+                working.beyond(self._job(run), now)
+                working.ask(run, self._job(run), now, self._stopping)
             if self.working:
                 await self.clock.wait(self._news, self._until())
 
@@ -331,32 +314,6 @@ class Scheduler:
             self._news.set()
 
         self._watchers.create_task(watch())
-
-    def _beyond(self, working: Working) -> str:
-        """Which limit of its job a run is beyond, "" for none. A jump of the wall clock ends no run."""
-        job = self._job(working.run)
-        if job is None or working.ended is not None:
-            return ""
-        if job.timeout is not None and self.clock.monotonic() - working.since >= job.timeout:
-            return ends.TIMEOUT
-        return ends.MEMORY if job.memory is not None and working.process.memory() > job.memory else ""
-
-    def _ask(self, working: Working, run: JobRun) -> None:
-        """Ask a process to end as strongly as is wanted by now."""
-        now, wanted = self.clock.monotonic(), self._stopping
-        if wanted is None and (run.stop or run.why):
-            wanted = Ask.CANCEL
-        if run.stop == Ask.KILL or (
-            working.asked is Ask.CANCEL and now - working.asked_at >= self._grace(self._job(run))
-        ):
-            wanted = Ask.KILL
-        if wanted is not None and working.asked not in (wanted, Ask.KILL) and working.ended is None:
-            working.asked, working.asked_at = wanted, now
-            working.process.ask(wanted)
-
-    def _grace(self, job: Job | None) -> float:
-        own = job.settings.get("grace") if job is not None else None
-        return GRACE + (float(own) if isinstance(own, int | float) else 10.0)
 
     def _notice_jump(self) -> None:
         """Say that the wall clock was set, or the machine slept; nothing else is needed, for all is judged anew."""

@@ -103,7 +103,9 @@ class Body:
 
     def memory(self) -> int:
         """Some crawls leak."""
-        return 10**9 if self.pid % 50 == 0 else 10**6
+        if self.world.leak:
+            return int(self.world.leak * (self.world.now - self.began))
+        return {50: 10**9, 0: 12 * 10**7}.get(self.pid % 100, 10**6)
 
     def end(self, code: int, state: str = "") -> None:
         """It is gone, and has left its crawl in this state (usually that of the code)."""
@@ -140,6 +142,7 @@ class World:
         self.refused = 0.0  # when a process could not be started last
         self.calm = False  # nothing happens by chance
         self.deaf = False  # no process hears SIGTERM
+        self.leak = 0.0  # bytes a second by which each process grows
         self.fates: list[tuple[str, float]] = []  # of the next processes, with the second of their end
         self._order = 0
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []

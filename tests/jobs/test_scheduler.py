@@ -203,11 +203,20 @@ async def test_a_run_beyond_its_timeout_is_ended_and_has_failed(room: Callable[.
     assert 60 <= run.ended - run.began < 70
 
 
-async def test_a_run_beyond_its_memory_is_ended_and_has_failed(room: Callable[..., Room]) -> None:
-    here = room(HOURLY | {"memory": 1000})
+@pytest.mark.parametrize(
+    ("limit", "heeds", "seconds"), [(20_000, True, 29), (20_000, False, 31), (100_000, False, 142)]
+)
+async def test_a_run_beyond_its_memory_is_ended_and_killed_when_it_grows_by_half_meanwhile(
+    room: Callable[..., Room], limit: int, heeds: bool, seconds: float
+) -> None:
+    here = room(HOURLY | {"memory": limit})
+    here.world.leak, here.world.deaf, here.world.durations["shop"] = 1000.0, not heeds, 300.0
     await here.server(1.5)
     (run,) = here.runs()
     assert (run.state, run.why) == (State.FAILED, "memory")
+    assert limit / 1000 < run.ended - run.began <= seconds
+    (attempt,) = here.store.attempts(run.id)
+    assert attempt.exit_code == (130 if heeds else -9)
 
 
 @pytest.mark.parametrize("how", ["cancel", "kill"])

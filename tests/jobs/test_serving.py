@@ -174,7 +174,7 @@ async def test_a_run_that_takes_too_much_is_ended(place: Place, site: Site) -> N
         large, slow = wanted(place), wanted(place, job="slow")
         first, second = await until(place, large.id, State.FAILED), await until(place, slow.id, State.FAILED)
     assert (first.why, second.why) == ("memory", "timeout")
-    assert first.exit_code in (130, -15)  # before it could hear of it
+    assert first.exit_code == -9  # it has many times its limit
     assert marked(place.home) == []
 
 
