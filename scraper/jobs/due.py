@@ -41,12 +41,13 @@ class Leaving(Clock):
 
     def _busy(self, store: Jobs) -> bool:
         """Whether a run is open or to be planned, or people are to be told of one."""
+        if any(_due(kept, self._began) for kept in store.jobs()):
+            return True
+        # Asked in the order in which one becomes the other: what does so meanwhile is seen as the next
         if store.open_runs() or store.unjudged(1):
             return True
-        soon = self.wall() + GROUP
-        if any(not each.error and (each.tries or each.due <= soon) for each in store.owed()):
-            return True  # a message is on its way, or will be
-        return any(_due(kept, self._began) for kept in store.jobs())
+        soon = self.wall() + GROUP  # a message is on its way, or will be
+        return any(not each.error and (each.tries or each.due <= soon) for each in store.owed())
 
 
 def _due(kept: Kept, now: float) -> bool:
