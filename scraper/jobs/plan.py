@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,10 +19,12 @@ from ..errors import UsageError
 from .job import CatchUp, Job, Overlap, Server
 from .record import Cause, JobRun, Kept, State
 from .schedule import Schedule
+from .unplanned import Unplanned
 from .windows import free
 
 LATE = 60.0  # seconds after its time at which a run that has not been planned was missed
 MOST = 1000  # rows a job and look, more missed times than that share one row; and runs of a job that wait
+STEADY = 600.0  # seconds for which a clock that was set back must have gone on before it is believed
 ASLEEP = "no server was awake at this time"
 _NONE = (-math.inf, 0)  # before every age
 
@@ -67,8 +69,29 @@ def line(run: JobRun) -> tuple[bool, int, float, int]:
     return run.state is not State.RUNNING, -run.priority, run.planned, run.id
 
 
-def tick(entry: Entry, unfinished: Sequence[JobRun], now: float) -> list[JobRun]:
-    """The rows for the times of a job in (upto, now], oldest first.
+def ahead(entry: Entry, now: float) -> bool:
+    """Whether a job is planned up to a time that is to come: the clock was ahead then, or is behind now.
+
+    By up to LATE seconds it may be: in so little nothing was taken for missed, and soon it has passed.
+    """
+    return bool(entry.times.rules) and not entry.kept.paused and entry.kept.upto > now + LATE
+
+
+def from_where(entry: Entry, now: float, since: float, ran: float) -> float | None:
+    """From when on the times of a job are planned anew that is planned too far ahead; None: not now, or not at all.
+
+    `since` is when the clock was first seen so, `ran` the newest planned time of those runs of the job that have
+    been deleted: nothing says which times before that have run. A clock that shows less than when the job was
+    changed is behind itself, and so may one be that was started just now.
+    """
+    if not ahead(entry, now) or now <= entry.kept.changed or now - since < STEADY:
+        return None
+    start = max(since, ran)
+    return start if start < entry.kept.upto - LATE else None
+
+
+def tick(entry: Entry, unfinished: Sequence[JobRun], now: float, taken: Collection[float] = ()) -> list[JobRun]:
+    """The rows for the times of a job in (upto, now], oldest first, but for those that are `taken`: have one.
 
     A run is late when it could have begun more than LATE seconds ago. Late ones were missed; of them `catch_up`
     takes none, the newest planned time of all (when that is late, too), or all, where they are no older than
@@ -78,16 +101,18 @@ def tick(entry: Entry, unfinished: Sequence[JobRun], now: float) -> list[JobRun]
     other, where `all` would otherwise be one.
     """
     job = entry.job
-    bulk, passed = _passed(entry, now)
+    left = Unplanned(entry.times, entry.kept.upto, now, taken)
+    many, passed = _passed(job, left)
+    newest = max([*passed[-1:], *left.taken], default=now)
     late = {t for t in passed if now - entry.times.begins(t) > LATE}
-    caught = {t for t in late if _caught(job, t, passed[-1], now)}
+    caught = {t for t in late if _caught(job, t, newest, now)}
     before = list(unfinished)
-    made = [] if bulk is None else [bulk]
+    made = [] if many is None else [many]
     for t in passed:
         run = _row(job, t, Cause.CATCH_UP if t in caught else Cause.SCHEDULE, entry.times.begins(t))
         if t in late and t not in caught:
             run = replace(run, state=State.MISSED, why=ASLEEP, ended=now)
-        elif why := hindered(job, before):
+        elif why := hindered(job, before, now):
             run = replace(run, state=State.SKIPPED, why=why, ended=now)
         elif t not in late:
             before.append(run)
@@ -107,29 +132,29 @@ def _row(job: Job, planned: float, cause: Cause, due: float) -> JobRun:
     )
 
 
-def _passed(entry: Entry, now: float) -> tuple[JobRun | None, list[float]]:
-    """The last MOST times in (upto, now], and one row for those before; in memory that MOST bounds."""
-    times, since = entry.times, entry.kept.upto
-    found = list(times.between(since, now, MOST + 1))
+def _passed(job: Job, left: Unplanned) -> tuple[JobRun | None, list[float]]:
+    """The last MOST of them, and one row for those before; in memory that MOST bounds."""
+    found = left.first(MOST + 1)
     if len(found) <= MOST:
         return None, found
-    number = times.count(since, now) - MOST
-    width = LATE
-    while now - width > since and times.count(now - width, now) <= MOST:
-        width *= 2
-    start = max(since, now - width)
-    within = times.count(start, now)
-    tail = list(times.between(start, now, within))[-MOST - 1 :]
-    bulk = _row(entry.job, found[0], Cause.SCHEDULE, tail[0])
-    return replace(bulk, state=State.MISSED, why=ASLEEP, ended=now, count=number), tail[1:]
+    tail = left.last(MOST + 1, LATE)
+    return bulk(job, found[0], tail[0], left.count() - MOST, left.now, ASLEEP), tail[1:]
 
 
-def hindered(job: Job, unfinished: Sequence[JobRun]) -> str:
+def bulk(job: Job, first: float, last: float, count: int, now: float, why: str) -> JobRun:
+    """One row for all of the times from the first to the last that were missed."""
+    run = _row(job, first, Cause.SCHEDULE, last)
+    return replace(run, state=State.MISSED, why=why, ended=now, count=count)
+
+
+def hindered(job: Job, unfinished: Sequence[JobRun], now: float) -> str:
     """Why a further run of a job does not take place, "" when it does; judged on its unfinished runs.
 
-    With `queue_one` a run waits that has not begun; one that is to be retried, or goes on, does not count. No more
-    than MOST wait.
+    One that has not begun and is planned for later, as after a clock was set back, is not before it. With
+    `queue_one` a run waits that has not begun; one that is to be retried, or goes on, does not count. No more than
+    MOST wait.
     """
+    unfinished = [run for run in unfinished if run.planned <= now or run.attempts]
     if job.overlap is Overlap.SKIP and unfinished:
         return f"the run before was not over{_which(unfinished[0])}"
     waiting = [run for run in unfinished if run.state is State.QUEUED and not run.attempts]
@@ -146,7 +171,7 @@ def _which(run: JobRun) -> str:
 
 def by_hand(job: Job, unfinished: Sequence[JobRun], now: float, who: str, args: Mapping[str, Any]) -> JobRun:
     """The run that somebody wants now, whatever its blackout. Raises UsageError where `overlap` forbids it."""
-    if why := hindered(job, unfinished):
+    if why := hindered(job, unfinished, now):
         raise UsageError(f"job {job.name!r} is not run now: {why}, and its overlap is {job.overlap.value!r}")
     return replace(_row(job, now, Cause.HAND, now), by=who, args=dict(args))
 
@@ -159,7 +184,7 @@ def chained(situation: Situation, parent: JobRun) -> list[JobRun]:
         if parent.job in job.after and not entry.kept.paused:
             run = replace(_row(job, parent.ended, Cause.AFTER, parent.ended), parent=parent.id)
             others = [each for each in situation.of(job.name) if each.id != parent.id]
-            if why := hindered(job, others):
+            if why := hindered(job, others, situation.now):
                 run = replace(run, state=State.SKIPPED, why=why, ended=situation.now)
             made.append(run)
     return made
@@ -171,11 +196,19 @@ def may_begin(situation: Situation, run: JobRun) -> float:
     entry = situation.jobs.get(run.job)
     if entry is None:
         return math.inf
-    if run.cause is Cause.HAND or run.due > situation.now:
-        return run.due
+    due = _due(run, situation.now)
+    if run.cause is Cause.HAND or due > situation.now:
+        return due
     if run.job not in situation.free_from:
         situation.free_from[run.job] = entry.free(situation.now)
     return situation.free_from[run.job]
+
+
+def _due(run: JobRun, now: float) -> float:
+    """When a run is due; at once where the clock was set back by much since that was said: when its last process
+    had begun, or it was asked for."""
+    asked = run.planned if run.cause in (Cause.HAND, Cause.AFTER) else 0.0
+    return min(run.due, now) if (run.started or asked) > now + LATE else run.due
 
 
 def turns(situation: Situation) -> list[JobRun]:

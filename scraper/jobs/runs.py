@@ -11,7 +11,9 @@ from msgspec.structs import asdict, replace
 
 from ..errors import StoreError, UsageError
 from .file import File, Row, columns, marks, value
-from .record import OPEN, Act, Attempt, Cause, JobRun
+from .record import OPEN, Act, Attempt, Cause, JobRun, State
+from .schedule import Schedule
+from .unplanned import Unplanned
 
 RUN = columns(JobRun)
 _NEW = columns(JobRun).partition(", ")[2]  # all but the id
@@ -54,6 +56,31 @@ class Runs(File):
             fresh = [run for run in runs if run.planned > found[0] or run.cause not in _ON_TIME]
             base.execute("UPDATE job SET upto = max(upto, ?) WHERE name = ?", (upto, job))
             return [made for run in fresh if (made := insert(base, run)) is not None]
+
+    def taken(self, job: str, since: float, now: float) -> list[float]:
+        """The planned times in (since, now] that have a run of the job."""
+        text = "SELECT planned FROM run WHERE job = ? AND planned > ? AND planned <= ?"
+        return [planned for (planned,) in self.rows(text, job, since, now)]
+
+    def take_back(self, job: str, start: float, times: Schedule) -> list[float]:
+        """Account for the `times` of a job up to `start` only: those to come are planned when they come.
+
+        What was said of them while the clock was ahead (missed, skipped) was not true, and is deleted; gives the
+        planned times of these rows. Runs that began, or wait, or that somebody has cancelled stay, and no time has
+        two. A row that stands for times before and after `start` stands for those before.
+        """
+        ours = f"job = ? AND cause IN ({marks(2)}) AND state IN ({marks(2)})"
+        values = (job, *(each.value for each in _ON_TIME), State.MISSED.value, State.SKIPPED.value)
+        with self.change() as base:
+            text = f"DELETE FROM run WHERE {ours} AND planned > ? RETURNING planned"
+            gone = sorted(planned for (planned,) in base.execute(text, (*values, start)))
+            text = f"SELECT id, planned, count FROM run WHERE {ours} AND count > 1 AND due > ?"
+            for id, planned, count in base.execute(text, (*values, start)).fetchall():
+                passed = Unplanned(times, planned, start)
+                due, number = [planned, *passed.last(1)][-1], passed.count() + 1
+                base.execute("UPDATE run SET due = ?, count = ? WHERE id = ?", (due, min(count, number), id))
+            base.execute("UPDATE job SET upto = ? WHERE name = ?", (start, job))
+        return gone
 
     def open_runs(self, job: str = "") -> list[JobRun]:
         """The runs that are not over, in the order in which they are to begin."""

@@ -22,8 +22,8 @@ from msgspec.structs import replace
 from ..clock import Clock
 from ..errors import UsageError
 from . import ends, plan
-from .deciding import recorded, recorded_waiting, run_now, ticked
-from .job import DAY, Job, Server
+from .deciding import recorded, recorded_waiting, run_now, taken_back, ticked
+from .job import Job, Server
 from .plan import Entry, Situation
 from .record import Attempt, JobRun, Kept, State
 from .runner import Ask, Ended, Process, Runner
@@ -261,13 +261,24 @@ class Scheduler:
         kept = {each.job.name: each for each in await self._apart(self.store.jobs)}
         before = self._jobs
         self._jobs = {name: _entry(each, before.get(name)) for name, each in kept.items()}
+        for entry in [each for each in self._jobs.values() if plan.ahead(each, self._now)]:
+            await self._take_back(entry, before.get(entry.job.name))
         self._planned = {name: _next(entry) for name, entry in self._jobs.items()}
         for name in before.keys() | kept.keys():
             old, new = before.get(name), self._jobs.get(name)
             if old is None or new is None or old.kept.version != new.kept.version:
                 self._tell(News(name))
-            if new is not None and new.kept.upto > self._now + DAY and new is not old:
-                log.warning("job %r is planned up to a time far ahead: the clock was wrong then, or is now", name)
+
+    async def _take_back(self, entry: Entry, before: Entry | None) -> None:
+        """Plan a job anew that was planned by a clock that was ahead."""
+        name = entry.job.name
+        if before is None or before.kept != entry.kept:
+            seconds = entry.kept.upto - self._now
+            log.warning("job %r is planned %.0f s ahead: the clock was wrong then, or is now", name, seconds)
+        start = await self._apart(taken_back, self.store, entry, self._now)
+        if start is not None:
+            log.warning("job %r is planned anew: the clock has been back for %.0f s", name, self._now - start)
+            self._jobs[name] = Entry(replace(entry.kept, upto=start), entry.times)
 
     async def _write(self, run: JobRun, attempt: Attempt | None = None) -> JobRun:
         """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept."""

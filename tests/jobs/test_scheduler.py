@@ -19,8 +19,9 @@ from scraper.jobs.record import Cause, JobRun, State
 from scraper.jobs.scheduler import News, Scheduler
 from scraper.jobs.store import Jobs
 
-from .judge import Judge, Watched
+from .judge import Judge
 from .simulation import Crash, JumpingClock, World, quick_folder
+from .watched import Watched
 
 NOON = 1_767_268_800.0  # 2026-01-01 12:00 UTC
 
@@ -61,6 +62,11 @@ class Room:
         world.crash_in = 0
         world.forget()
         return whole
+
+    def jumped(self, by: float) -> None:
+        """The wall clock is set."""
+        self.world.jumped = by
+        self.judge.backs.append((self.world.now, self.world.wall()))
 
     def stop(self, scheduler: Scheduler) -> None:
         self.judge.until = self.world.wall()
@@ -238,10 +244,8 @@ async def test_a_clock_that_jumps_ends_no_run_and_repeats_none(room: Callable[..
     here = room(HOURLY | {"timeout": 2400, "overlap": "queue_all"})
     here.world.durations["shop"] = 2000.0
 
-    def jumped(scheduler: Scheduler) -> None:
-        here.world.jumped = jump
-
-    await here.server(4.7, do=lambda scheduler: here.world.at(2 * HOUR + 1800, jumped, scheduler))
+    here.world.at(2 * HOUR + 1800, here.jumped, jump)
+    await here.server(4.7)
     here.judge.final(here.store)
     done = [run for run in here.runs() if run.state is State.FINISHED]
     assert len(done) == (
@@ -249,6 +253,27 @@ async def test_a_clock_that_jumps_ends_no_run_and_repeats_none(room: Callable[..
     )  # an hour that comes again is not run again, a day is made up for once
     assert {run.state for run in here.runs()} <= {State.FINISHED, State.MISSED}
     assert all(run.attempts == 1 for run in done)
+
+
+async def test_a_job_is_planned_anew_when_the_clock_is_back_that_was_ahead(room: Callable[..., Room]) -> None:
+    here = room(HOURLY, HOURLY | {"name": "other"})
+    here.world.at(2.5 * HOUR, here.jumped, DAY)
+    here.world.at(2.55 * HOUR, here.world.kill_server)
+    await here.server()
+    here.store.pause("other", "", here.world.wall(), "ann")
+    here.jumped(0.0)
+    for hours in (0.1, 0.1, 1.0):  # that it is back is on record: no server has to see ten minutes of it
+        await here.server(hours)
+    here.store.unpause("other", here.world.wall(), "ann")
+    here.world.at(0.8 * HOUR, here.jumped, -45.0)  # as a time server sets it
+    await here.server(1.7)
+    here.judge.final(here.store)
+    assert here.states() == ["finished"] * 6
+    assert [(run.planned - NOON) / HOUR for run in here.runs()] == [1, 2, 26, 3, 4, 5]
+    assert sorted((run.planned - NOON) / HOUR for run in here.runs("other")) == [1, 2, 3, 4, 5, 26]
+    assert [act.detail for act in here.store.acts(job="shop") if act.what == "plan again"] == [
+        "23 that were said to be missed or skipped had not come yet"
+    ]
 
 
 async def test_a_run_that_waits_is_cancelled_when_somebody_wants_it_or_its_job_is_gone(

@@ -21,8 +21,9 @@ from scraper.jobs.job import DAY, HOUR, MINUTE, CatchUp, Job, Overlap, Server
 from scraper.jobs.record import State
 from scraper.jobs.scheduler import Scheduler
 
-from .judge import Judge, Watched
+from .judge import Judge
 from .simulation import Crash, JumpingClock, World, quick_folder
+from .watched import Watched
 
 START = 1_767_225_600.0  # 2026-01-01
 ZONES = (
@@ -99,7 +100,7 @@ class Soak:
             for job in self.declared:
                 store.put(job, now=START, who="test")
         self.world.at(self.chance.expovariate(1 / (6 * HOUR)), self.somebody)
-        self.world.at(20 * DAY, self.jump)
+        self.world.at(4 * DAY, self.jump)
         while self.world.now < self.end:
             await self.life(home)
             self.sleep()
@@ -114,6 +115,7 @@ class Soak:
         self.store = Watched(home, self.judge)
         self.scheduler = Scheduler(self.store, self.world, self.clock, self.world.apart)
         self.stopping = False
+        self.judge.ahead.clear()
         self.world.idle = self.idle
         how = "calm" if calm else self.chance.choice(("stop", "crash", "steps", "steps", "few steps"))
         steps = {"steps": 40 * len(self.declared), "few steps": 60}.get(how, 0)
@@ -165,8 +167,11 @@ class Soak:
         if self.world.now > self.end:
             return
         self.jumps += 1
-        self.world.jumped = self.chance.choice((0.0, 2 * HOUR, -HOUR, DAY)) if not self.world.jumped else 0.0
-        self.world.at(self.chance.expovariate(1 / (10 * DAY)), self.jump)
+        before = self.world.jumped
+        self.world.jumped = self.chance.choice((0.0, 2 * HOUR, -HOUR, DAY)) if not before else 0.0
+        if self.world.jumped < before:
+            self.judge.backs.append((self.world.now, self.world.wall()))
+        self.world.at(self.chance.expovariate(1 / (4 * DAY)), self.jump)
 
     def somebody(self) -> None:
         """A person does something, by a command beside the server."""
@@ -207,7 +212,8 @@ class Soak:
         return (
             f"seed {self.seed}: {planned:,} planned times ({states}), {len(self.world.bodies):,} processes, "
             f"{self.crashes} crashes ({self.reboots} of the machine), {self.stops} stops, "
-            f"{self.down / DAY:.1f} days down, {self.jumps} jumps of the clock; {seconds:.1f} s"
+            f"{self.down / DAY:.1f} days down, {self.jumps} jumps of the clock, after which jobs were planned anew "
+            f"{self.judge.anew} times; {seconds:.1f} s"
         )
 
 
