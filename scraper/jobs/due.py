@@ -60,14 +60,14 @@ def _due(kept: Kept, now: float) -> bool:
 
 async def run_due(
     root: Path, project: Path, *, beside: Sequence[Beside] = (), clock: Clock | None = None,
-    tell: Callable[[JobRun], None] = lambda run: None,
+    tell: Callable[[JobRun], None] = lambda run: None, last: bool = False,
 ) -> list[JobRun]:  # fmt: skip
     """Plan and run what is due by now, and what comes due meanwhile, until no run is open; gives the runs as they
     stand then, those that are open (after a signal) too.
 
     That includes retries, and what waits for the end of blackout hours; people are told once, what does not arrive
-    is left to the next. `tell` is called with each run that is over. Raises UsageError when a server has the
-    folder, StoreError, OutputError.
+    is left to the next. `tell` is called with each run that is over. `last` is that of `serve`. Raises UsageError
+    when a server has the folder, StoreError, OutputError.
     """
     leaving, runs = Leaving(clock or Clock()), dict[int, JobRun]()
 
@@ -81,5 +81,5 @@ async def run_due(
         leaving.parts = parts
         parts.scheduler.listen(heard)
 
-    await serve(root, project, beside=beside, clock=leaving, said_ready=ready)
+    await serve(root, project, beside=beside, clock=leaving, said_ready=ready, last=last)
     return [*runs.values()]

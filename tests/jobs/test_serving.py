@@ -11,7 +11,8 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,19 @@ async def test_a_second_server_is_refused(place: Place) -> None:
             f"error: the server with pid {first.pid} runs the jobs in output/.jobs already: there can be only one"
         )
         assert second.err.replace(str(place.folder) + "/", "").strip() == told
+        assert await _hammered(first) == 0
+
+
+async def _hammered(process: Process) -> int:
+    """Its exit code under signals that come until it has ended."""
+    waiting = asyncio.create_task(process.wait())
+    for number in cycle((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
+        if waiting.done():
+            break
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        await asyncio.wait((waiting,), timeout=0.001)
+    return await waiting
 
 
 async def test_of_two_that_begin_at_once_one_remains(place: Place) -> None:
