@@ -83,10 +83,13 @@ def recorded(
 def recorded_waiting(store: Jobs, run: JobRun, old: JobRun | None = None) -> JobRun | None:
     """Write how a run stands that has waited, and the end of the `old` one whose place it takes; gives the first.
 
-    None when it has ended just now, cancelled with its job.
+    None when it has ended just now, cancelled with its job, or is gone.
     """
     with store.change():
-        if not store.run(run.id).open:
+        try:
+            if not store.run(run.id).open:
+                return None
+        except UsageError:
             return None
         if old is not None:
             store.update(old)

@@ -25,6 +25,10 @@ _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN))
 _ON_TIME = (Cause.SCHEDULE, Cause.CATCH_UP)
 
 
+class Impossible(StoreError):
+    """A run does not stand as who writes of it believes: somebody else has changed its row, or deleted it."""
+
+
 class Runs(File):
     """The verbs about single runs. All raise StoreError."""
 
@@ -104,12 +108,12 @@ class Runs(File):
         """Write how a run stands now, and one of its attempts; gives it as it is kept.
 
         What it was asked (`stop`) is never forgotten by a caller who had not heard of it. Of a run that has ended
-        only what is found out later may change (added, changed, removed). Raises StoreError for anything else.
+        only what is found out later may change (added, changed, removed). Raises Impossible for anything else.
         """
         with self.change() as base:
             found = base.execute(f"SELECT {RUN} FROM run WHERE id = ?", (run.id,)).fetchone()
             if found is None:
-                raise StoreError(f"run {run.id} of job {run.job!r} is not in the store any more")
+                raise Impossible(f"run {run.id} of job {run.job!r} is not in the store any more")
             before = as_run(found)
             _check_change(before, run)
             if before.stop == "kill" or not run.stop:
@@ -174,11 +178,11 @@ def _check_change(before: JobRun, run: JobRun) -> None:
     what = f"run {run.id} of job {before.job!r}"
     for name in _FIXED:
         if getattr(run, name) != getattr(before, name):
-            raise StoreError(
+            raise Impossible(
                 f"{what}: `{name}` is {getattr(before, name)!r} and stays so, not {getattr(run, name)!r}"
             )
     if before.open:
         return
     late = {name: getattr(run, name) for name in (*_LATE, "stop", "stopped_by")}
     if replace(before, **late) != run:
-        raise StoreError(f"{what} has ended ({before.state.value}): it never opens again, nor becomes another end")
+        raise Impossible(f"{what} has ended ({before.state.value}): it never opens again, nor becomes another end")

@@ -20,13 +20,14 @@ import msgspec
 from msgspec.structs import replace
 
 from ..clock import Clock
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from . import ends, plan
 from .deciding import recorded, recorded_waiting, run_now, taken_back, ticked
 from .job import Job, Server
 from .plan import Entry, Situation
 from .record import Attempt, JobRun, Kept, State
 from .runner import Ask, Ended, Process, Runner
+from .runs import Impossible
 from .schedule import Schedule
 from .store import Jobs
 from .working import Working
@@ -56,7 +57,8 @@ class Scheduler:
     """Runs the jobs of a store, of which it must be the only one.
 
     `run` raises StoreError when the store fails: what cannot be recorded is not done. Processes outlive that, and
-    the next scheduler finds them.
+    the next scheduler finds them. What is wrong with one run (somebody has changed its row, its files cannot be
+    read) is logged, and the others go on.
     """
 
     def __init__(
@@ -165,11 +167,15 @@ class Scheduler:
     async def _settle(self) -> None:
         """Write down what became of the runs whose process has ended, with the runs that come after them."""
         for working in [each for each in self.working.values() if each.ended is not None]:
-            run, ended = self._runs.get(working.run.id, working.run), working.ended
+            run, ended = self._runs.get(working.run.id), working.ended
             assert ended is not None
+            if run is None:
+                log.error("run %d of job %r was ended by another: what came of it is not on record", *_of(working))
+                del self.working[working.run.id]
+                continue
             after = ends.verdict(run, self._job(run), ended, stopping=self._stopping is not None)
-            await self._write(after, ends.attempt(run, ended, after.why))
-            del self.working[run.id]
+            if await self._write(after, ends.attempt(run, ended, after.why)) is not None:
+                del self.working[run.id]
 
     async def _tick(self) -> None:
         """Plan the runs whose time has come."""
@@ -198,7 +204,8 @@ class Scheduler:
             run = self._runs.get(working.run.id, working.run)
             job, now = self._job(run), self.clock.monotonic()
             if (beyond := working.beyond(job, now)) and not run.why:
-                run = await self._write(replace(run, why=beyond))
+                run = working.run = replace(run, why=beyond)
+                run = await self._write(run) or run
             working.ask(run, job, now, self._stopping)
 
     async def _begin(self) -> None:
@@ -206,6 +213,9 @@ class Scheduler:
         situation = self._situation()
         places = plan.places(situation)
         for waiting in plan.turns(situation):
+            if (working := self.working.get(waiting.id)) is not None:
+                working.doubt()
+                continue
             job = self._jobs[waiting.job].job
             run = await self._write_waiting(ends.begun(waiting, self.clock.wall()), places.get(waiting.id))
             if run is None:
@@ -220,7 +230,10 @@ class Scheduler:
                 self._news.set()  # its turn, or another's, may be now
                 continue
             run = replace(run, pid=process.pid, birth=process.birth)
-            run = await self._write(run, ends.attempt(run))
+            if (kept := await self._write(run, ends.attempt(run))) is None:
+                process.ask(Ask.KILL)  # it was told nothing
+                continue
+            run = kept
             process.go()
             self._follow(run, process, self.clock.monotonic())
 
@@ -280,9 +293,17 @@ class Scheduler:
             log.warning("job %r is planned anew: the clock has been back for %.0f s", name, self._now - start)
             self._jobs[name] = Entry(replace(entry.kept, upto=start), entry.times)
 
-    async def _write(self, run: JobRun, attempt: Attempt | None = None) -> JobRun:
-        """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept."""
-        kept, made = await self._apart(recorded, self.store, self._situation(), run, attempt)
+    async def _write(self, run: JobRun, attempt: Attempt | None = None) -> JobRun | None:
+        """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept.
+
+        None when its row is not as it was a moment ago: that is left as it is, others go on.
+        """
+        try:
+            kept, made = await self._apart(recorded, self.store, self._situation(), run, attempt)
+        except Impossible as error:
+            log.error("%s; it is left so", error)
+            self._runs.pop(run.id, None)
+            return None
         if run.id in self.working:
             self.working[run.id].run = kept
         for each in (kept, *made):
@@ -295,7 +316,11 @@ class Scheduler:
         `place` is the older run whose place in the line it had, and which ends with that.
         """
         old = ends.replaced(place, self._now) if place is not None else None
-        kept = await self._apart(recorded_waiting, self.store, run, old)
+        try:
+            kept = await self._apart(recorded_waiting, self.store, run, old)
+        except Impossible as error:
+            log.error("%s; it is left so", error)
+            kept = None
         if kept is None:
             self.wake()
             return None
@@ -321,7 +346,14 @@ class Scheduler:
         working = self.working[run.id] = Working(run, process, since)
 
         async def watch() -> None:
-            working.ended = await process.ended
+            try:
+                working.ended = await process.ended
+            except StoreError:
+                raise
+            except Exception as error:  # what its files hold, say: that is no reason to end the others
+                log.exception("how run %d of job %r ended cannot be told", *_of(working))
+                why = f"how its process ended cannot be told: {error}"
+                working.ended = Ended(at=self.clock.wall(), why=why)
             self._news.set()
 
         self._watchers.create_task(watch())
@@ -332,6 +364,11 @@ class Scheduler:
         if self._ahead is not None and abs(ahead - self._ahead) > RECHECK:
             log.warning("the clock has jumped by %.0f s", ahead - self._ahead)
         self._ahead = ahead
+
+
+def _of(working: Working) -> tuple[int, str]:
+    """For the log."""
+    return working.run.id, working.run.job
 
 
 def _entry(kept: Kept, before: Entry | None) -> Entry:

@@ -175,7 +175,10 @@ class _Life:
         while True:
             while gone := await asyncio.to_thread(store.prune, clock.wall()):
                 for run in gone:
-                    await asyncio.to_thread(self._parts.runner.forget, run)
+                    try:
+                        await asyncio.to_thread(self._parts.runner.forget, run)
+                    except OSError as error:
+                        log.error("what run %d of job %r has written cannot be deleted: %s", run.id, run.job, error)
             await clock.sleep(TIDY)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 from . import ends
@@ -17,6 +18,8 @@ HALF = 0.5
 # left takes little more memory than it had; what grows by half meanwhile does not heed, or takes all there is.
 FAR = 1.5
 
+log = logging.getLogger("scraper.jobs")
+
 
 class Working:
     """A process and the run it works on. Seconds are monotonic."""
@@ -29,6 +32,13 @@ class Working:
         self._used = 0.0  # of its memory limit
         self._asked: Ask | None = None
         self._asked_at = 0.0
+        self._doubted = False
+
+    def doubt(self) -> None:
+        """Say once that its row was changed by another: it is said to wait, while the process is there."""
+        if not self._doubted:
+            log.error("run %d of job %r is said to wait, but its process is there", self.run.id, self.run.job)
+        self._doubted = True
 
     def beyond(self, job: Job | None, now: float) -> str:
         """Which limit of its job it is beyond, "" for none; looks at its memory. The wall clock ends no run."""

@@ -326,6 +326,53 @@ async def test_a_job_may_be_removed_between_the_look_and_the_beginning_of_its_ru
     assert (run.state, run.why, run.attempts) == (State.CANCELLED, "its job was removed", 0)
 
 
+@pytest.mark.parametrize("change", ["UPDATE run SET state = 'failed'", "DELETE FROM run"])
+@pytest.mark.parametrize("when", ["waits", "begins", "is beyond a limit", "ends"])
+async def test_a_row_that_was_changed_by_another_ends_no_other_run(
+    room: Callable[..., Room], change: str, when: str
+) -> None:
+    last = "failed" if when == "is beyond a limit" else "finished"
+    here = room(HOURLY | {"timeout": 60.0 if last == "failed" else 300.0}, HOURLY | {"name": "other"})
+    plain, changed = here.world.apart, list[int]()
+
+    async def apart(work: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        run = next((each for each in args if isinstance(each, JobRun) and each.job == "shop"), None)
+        if run is not None and not changed:
+            limit = "is beyond a limit" if run.why else ""
+            now = "waits" if work is recorded_waiting else "ends" if not run.open else limit or "begins"
+            if now == when:
+                changed.append(run.id)
+                here.store._base.execute(f"{change} WHERE id = {run.id}")
+                here.judge.open.pop(run.id)
+        return await plain(work, *args, **options)
+
+    here.world.apart = apart  # type: ignore[method-assign]
+    await here.server(3.5)
+    assert changed == [here.runs("other")[0].id + 1]
+    assert here.states("other") == ["finished"] * 3
+    assert here.states()[-2:] == [last] * 2
+    assert len(here.states()) == 3 - (change == "DELETE FROM run")
+
+
+async def test_a_run_that_is_said_to_wait_while_its_process_is_there_has_no_second_one(
+    room: Callable[..., Room],
+) -> None:
+    here = room(HOURLY)
+    here.world.at(HOUR + 10, here.store._base.execute, "UPDATE run SET state = 'queued'")
+    await here.server(1.5)
+    assert here.states() == ["finished"]
+    assert len(here.world.bodies) == 1
+
+
+async def test_a_run_whose_end_cannot_be_told_is_tried_again(room: Callable[..., Room]) -> None:
+    here = room(HOURLY | {"resume": False})
+    here.world.fates, here.world.unreadable = [("killed", 5.0)] * 3, 3
+    await here.server(1.5)
+    (run,) = here.runs()
+    assert (run.state, run.attempts) == (State.FINISHED, 4)
+    assert here.store.attempts(run.id)[0].why == "how its process ended cannot be told: its files cannot be read"
+
+
 async def test_the_store_is_read_in_a_thread_and_the_loop_stays_free(tmp_path: Path) -> None:
     """With the machine's own clock: nothing to do but to be woken and stopped."""
     with Jobs(tmp_path / ".jobs") as store:
