@@ -41,9 +41,11 @@ class Leaving(Clock):
 
     def _busy(self, store: Jobs) -> bool:
         """Whether a run is open or to be planned, or people are to be told of one."""
-        if any(_due(kept, self._began) for kept in store.jobs()):
+        if self._open(store) or any(_due(kept, self._began) for kept in store.jobs()):
             return True
-        # Asked in the order in which one becomes the other: what does so meanwhile is seen as the next
+        return self._open(store)  # what was due may have become a run just now
+
+    def _open(self, store: Jobs) -> bool:
         if store.open_runs() or store.unjudged(1):
             return True
         soon = self.wall() + GROUP  # a message is on its way, or will be
