@@ -219,10 +219,9 @@ class RunFolder:
     def read_stats(self) -> dict[str, Any]:
         """stats.json, {} when the run has none yet."""
         try:
-            found: dict[str, Any] = msgspec.json.decode((self.path / "stats.json").read_bytes())
+            return msgspec.json.decode((self.path / "stats.json").read_bytes(), type=dict[str, Any])
         except (OSError, msgspec.MsgspecError):
             return {}
-        return found
 
     def close(self, info: RunInfo, *, keep: int) -> None:
         """The run has ended: point `latest` at it, and delete the oldest ended runs beyond `keep`."""

@@ -170,6 +170,8 @@ def test_what_is_no_run_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"run\.json cannot be read"):
         RunFolder(tmp_path).read()
     assert RunFolder(tmp_path).read_stats() == {}
+    (tmp_path / "stats.json").write_text("[]")
+    assert RunFolder(tmp_path).read_stats() == {}
 
 
 def test_a_record_of_the_first_version_is_read(tmp_path: Path) -> None:

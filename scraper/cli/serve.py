@@ -80,7 +80,7 @@ def _run(root: Path, place: Place | None, *, quiet: bool) -> None:
             terminal.line(f"running the jobs in {shown(parts.home)} (pid {os.getpid()}){at}")
 
     with logged(terminal, "info", quiet=quiet), runner() as loop:
-        loop.run(serve(root, project(), beside=beside, said_ready=ready, opened=opened))
+        loop.run(serve(root, project(), beside=beside, said_ready=ready, opened=opened, last=True))
 
 
 def _first(root: Path, place: Place, terminal: Terminal) -> None:

@@ -12,10 +12,13 @@ from msgspec.structs import replace
 
 from ..errors import UsageError
 from . import plan
+from .history import RAN
 from .plan import Entry, Situation
-from .record import Attempt, JobRun, State
+from .record import Act, Attempt, JobRun, State
 from .store import Jobs
 
+BACK = "back"  # what is noted of a job: since when the clock is behind the time up to which it is planned, and that
+SERVER = "the server"
 STEP = 0.001  # seconds between two runs of a job that would have the same time
 
 
@@ -29,8 +32,40 @@ def ticked(store: Jobs, entry: Entry, now: float) -> list[JobRun] | None:
             return None
         if kept.job != entry.job or kept.paused:
             return None
-        rows = plan.tick(Entry(kept, entry.times), store.open_runs(name), now)
+        taken = store.taken(name, kept.upto, now)
+        rows = plan.tick(Entry(kept, entry.times), store.open_runs(name), now, taken)
         return store.planned(name, now, rows)
+
+
+def taken_back(store: Jobs, entry: Entry, now: float) -> float | None:
+    """Plan a job anew from the time at which the clock came back that was ahead, once that is certain; gives it.
+
+    When the clock was first seen so is on record: `run-due` and a server that is started anew look at it once.
+    """
+    name = entry.job.name
+    with store.change():
+        try:
+            kept = store.job(name)
+        except UsageError:
+            return None
+        seen = store.noted(BACK)
+        since, upto = seen.get(name, (now, kept.upto))
+        if upto != kept.upto or since > now:
+            since = now
+        start = None
+        if kept.job == entry.job:
+            start = plan.from_where(Entry(kept, entry.times), now, since, store.noted(RAN).get(name, 0.0))
+        if start is not None:
+            del seen[name]
+            gone = store.take_back(name, start, entry.times)
+            detail = f"{len(gone)} that were said to be missed or skipped had not come yet"
+            store.act(Act(at=now, who=SERVER, what="plan again", job=name, detail=detail))
+        elif seen.get(name) != [since, kept.upto]:
+            seen[name] = [since, kept.upto]
+        else:
+            return None
+        store.note_down(BACK, seen)
+    return start
 
 
 def recorded(
@@ -45,10 +80,20 @@ def recorded(
         return kept, [made for each in then if (made := added(store, each)) is not None]
 
 
-def recorded_waiting(store: Jobs, run: JobRun) -> JobRun | None:
-    """Write how a run stands that has waited; None when it has ended just now, cancelled with its job."""
+def recorded_waiting(store: Jobs, run: JobRun, old: JobRun | None = None) -> JobRun | None:
+    """Write how a run stands that has waited, and the end of the `old` one whose place it takes; gives the first.
+
+    None when it has ended just now, cancelled with its job, or is gone.
+    """
     with store.change():
-        return store.update(run) if store.run(run.id).open else None
+        try:
+            if not store.run(run.id).open:
+                return None
+        except UsageError:
+            return None
+        if old is not None:
+            store.update(old)
+        return store.update(run)
 
 
 def run_now(store: Jobs, job: str, now: float, who: str, args: Mapping[str, Any]) -> JobRun:

@@ -41,12 +41,15 @@ class Leaving(Clock):
 
     def _busy(self, store: Jobs) -> bool:
         """Whether a run is open or to be planned, or people are to be told of one."""
+        if self._open(store) or any(_due(kept, self._began) for kept in store.jobs()):
+            return True
+        return self._open(store)  # what was due may have become a run just now
+
+    def _open(self, store: Jobs) -> bool:
         if store.open_runs() or store.unjudged(1):
             return True
-        soon = self.wall() + GROUP
-        if any(not each.error and (each.tries or each.due <= soon) for each in store.owed()):
-            return True  # a message is on its way, or will be
-        return any(_due(kept, self._began) for kept in store.jobs())
+        soon = self.wall() + GROUP  # a message is on its way, or will be
+        return any(not each.error and (each.tries or each.due <= soon) for each in store.owed())
 
 
 def _due(kept: Kept, now: float) -> bool:
@@ -59,14 +62,14 @@ def _due(kept: Kept, now: float) -> bool:
 
 async def run_due(
     root: Path, project: Path, *, beside: Sequence[Beside] = (), clock: Clock | None = None,
-    tell: Callable[[JobRun], None] = lambda run: None,
+    tell: Callable[[JobRun], None] = lambda run: None, last: bool = False,
 ) -> list[JobRun]:  # fmt: skip
     """Plan and run what is due by now, and what comes due meanwhile, until no run is open; gives the runs as they
     stand then, those that are open (after a signal) too.
 
     That includes retries, and what waits for the end of blackout hours; people are told once, what does not arrive
-    is left to the next. `tell` is called with each run that is over. Raises UsageError when a server has the
-    folder, StoreError, OutputError.
+    is left to the next. `tell` is called with each run that is over. `last` is that of `serve`. Raises UsageError
+    when a server has the folder, StoreError, OutputError.
     """
     leaving, runs = Leaving(clock or Clock()), dict[int, JobRun]()
 
@@ -80,5 +83,5 @@ async def run_due(
         leaving.parts = parts
         parts.scheduler.listen(heard)
 
-    await serve(root, project, beside=beside, clock=leaving, said_ready=ready)
+    await serve(root, project, beside=beside, clock=leaving, said_ready=ready, last=last)
     return [*runs.values()]

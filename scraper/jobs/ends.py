@@ -84,6 +84,12 @@ def stopped_by(run: JobRun) -> str:
     return "a newer run took its place" if run.stopped_by == NEWER else f"stopped by {run.stopped_by}"
 
 
+def replaced(run: JobRun, at: float) -> JobRun:
+    """A run that has waited, ended by a newer one that begins in its place."""
+    run = replace(run, stop=run.stop or "cancel", stopped_by=run.stopped_by or NEWER)
+    return over(run, State.CANCELLED, at, stopped_by(run))
+
+
 def over(run: JobRun, state: State, at: float, why: str, code: int | None = None) -> JobRun:
     """The run, ended for good."""
     return replace(run, state=state, ended=at, why=why, exit_code=code, pid=0, birth="")

@@ -92,6 +92,17 @@ class File:
         found = self.rows(text, *values)
         return found[0] if found else None
 
+    def noted(self, key: str) -> dict[str, Any]:
+        """What is noted by job under a key; {} when nothing is."""
+        found = self.row("SELECT value FROM meta WHERE key = ?", key)
+        return msgspec.json.decode(found[0], type=dict[str, Any]) if found else {}
+
+    def note_down(self, key: str, facts: dict[str, Any]) -> None:
+        """Replace what is noted by job under a key."""
+        with self.change() as base:
+            text = msgspec.json.encode(facts).decode()
+            base.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
+
     def wake(self) -> None:
         """Tell the server of this folder, if there is one, to look again."""
         if self._changing:

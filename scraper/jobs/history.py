@@ -19,6 +19,7 @@ from .runs import RUN, Runs, as_run
 
 CRAWLED = frozenset({State.FINISHED, State.FAILED, State.RULE_BROKEN, State.CANCELLED})
 IDS = 500  # of one statement
+RAN = "ran"  # what is noted of a job: the newest planned time of its runs that have been deleted
 
 
 class History(Runs):
@@ -80,13 +81,22 @@ class History(Runs):
             ids: set[int] = {row[0] for row in base.execute(_OLD, (since, most))}
             for name, job in kept.items():
                 if job.keep:
-                    ids.update(_surplus(base, name, job.keep, most))
+                    ids.update(_surplus(base, name, job.keep, now, most))
             for name, job in kept.items():
                 ids.difference_update(id for (id,) in base.execute(_LAST_GOOD, (name,)))
                 ids.difference_update(id for (id,) in base.execute(_BASE, (name, job.spider, as_told(job.key))))
             gone = [run for part in _parts(sorted(ids)[:most]) for run in _delete(base, part)]
+            self._note_ran(gone)
             _forget(base, since)
         return gone
+
+    def _note_ran(self, gone: list[JobRun]) -> None:
+        began = [run for run in gone if run.began]
+        if began:
+            ran = self.noted(RAN)
+            for run in began:
+                ran[run.job] = max(run.planned, ran.get(run.job, 0.0))
+            self.note_down(RAN, ran)
 
 
 def _newest(job: str, states: Collection[State], before: int | None, limit: int) -> tuple[str, list[Any]]:
@@ -114,11 +124,12 @@ def _jobs(base: sqlite3.Connection) -> list[tuple[str, str]]:
     return base.execute("SELECT name, data FROM job").fetchall()
 
 
-def _surplus(base: sqlite3.Connection, job: str, keep: int, most: int) -> Iterator[int]:
+def _surplus(base: sqlite3.Connection, job: str, keep: int, now: float, most: int) -> Iterator[int]:
     """The ids of what is more than a job keeps, the oldest of them at last."""
     for crawled in ("began > 0", "began = 0"):
-        text = f"SELECT id FROM run WHERE job = ? AND {_OVER} AND {crawled} ORDER BY id DESC LIMIT ? OFFSET ?"
-        yield from (id for (id,) in base.execute(text, (job, most, keep)))
+        which = f"job = ? AND {_OVER} AND {crawled} AND planned <= ?"
+        text = f"SELECT id FROM run WHERE {which} ORDER BY id DESC LIMIT ? OFFSET ?"
+        yield from (id for (id,) in base.execute(text, (job, now, most, keep)))
 
 
 def _parts(ids: list[int]) -> Iterator[list[int]]:

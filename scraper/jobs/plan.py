@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,11 +19,14 @@ from ..errors import UsageError
 from .job import CatchUp, Job, Overlap, Server
 from .record import Cause, JobRun, Kept, State
 from .schedule import Schedule
+from .unplanned import Unplanned
 from .windows import free
 
 LATE = 60.0  # seconds after its time at which a run that has not been planned was missed
 MOST = 1000  # rows a job and look, more missed times than that share one row; and runs of a job that wait
+STEADY = 600.0  # seconds for which a clock that was set back must have gone on before it is believed
 ASLEEP = "no server was awake at this time"
+_NONE = (-math.inf, 0)  # before every age
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -66,8 +69,29 @@ def line(run: JobRun) -> tuple[bool, int, float, int]:
     return run.state is not State.RUNNING, -run.priority, run.planned, run.id
 
 
-def tick(entry: Entry, unfinished: Sequence[JobRun], now: float) -> list[JobRun]:
-    """The rows for the times of a job in (upto, now], oldest first.
+def ahead(entry: Entry, now: float) -> bool:
+    """Whether a job is planned up to a time that is to come: the clock was ahead then, or is behind now.
+
+    By up to LATE seconds it may be: in so little nothing was taken for missed, and soon it has passed.
+    """
+    return entry.times.planned and not entry.kept.paused and entry.kept.upto > now + LATE
+
+
+def from_where(entry: Entry, now: float, since: float, ran: float) -> float | None:
+    """From when on the times of a job are planned anew that is planned too far ahead; None: not now, or not at all.
+
+    `since` is when the clock was first seen so, `ran` the newest planned time of those runs of the job that have
+    been deleted: nothing says which times before that have run. A clock that shows less than when the job was
+    changed is behind itself, and so may one be that was started just now.
+    """
+    if not ahead(entry, now) or now <= entry.kept.changed or now - since < STEADY:
+        return None
+    start = max(since, ran)
+    return start if start < entry.kept.upto - LATE else None
+
+
+def tick(entry: Entry, unfinished: Sequence[JobRun], now: float, taken: Collection[float] = ()) -> list[JobRun]:
+    """The rows for the times of a job in (upto, now], oldest first, but for those that are `taken`: have one.
 
     A run is late when it could have begun more than LATE seconds ago. Late ones were missed; of them `catch_up`
     takes none, the newest planned time of all (when that is late, too), or all, where they are no older than
@@ -77,16 +101,18 @@ def tick(entry: Entry, unfinished: Sequence[JobRun], now: float) -> list[JobRun]
     other, where `all` would otherwise be one.
     """
     job = entry.job
-    bulk, passed = _passed(entry, now)
+    left = Unplanned(entry.times, entry.kept.upto, now, taken)
+    many, passed = _passed(job, left)
+    newest = max([*passed[-1:], *left.taken], default=now)
     late = {t for t in passed if now - entry.times.begins(t) > LATE}
-    caught = {t for t in late if _caught(job, t, passed[-1], now)}
+    caught = {t for t in late if _caught(job, t, newest, now)}
     before = list(unfinished)
-    made = [] if bulk is None else [bulk]
+    made = [] if many is None else [many]
     for t in passed:
         run = _row(job, t, Cause.CATCH_UP if t in caught else Cause.SCHEDULE, entry.times.begins(t))
         if t in late and t not in caught:
             run = replace(run, state=State.MISSED, why=ASLEEP, ended=now)
-        elif why := hindered(job, before):
+        elif why := hindered(job, before, now):
             run = replace(run, state=State.SKIPPED, why=why, ended=now)
         elif t not in late:
             before.append(run)
@@ -106,29 +132,29 @@ def _row(job: Job, planned: float, cause: Cause, due: float) -> JobRun:
     )
 
 
-def _passed(entry: Entry, now: float) -> tuple[JobRun | None, list[float]]:
-    """The last MOST times in (upto, now], and one row for those before; in memory that MOST bounds."""
-    times, since = entry.times, entry.kept.upto
-    found = list(times.between(since, now, MOST + 1))
+def _passed(job: Job, left: Unplanned) -> tuple[JobRun | None, list[float]]:
+    """The last MOST of them, and one row for those before; in memory that MOST bounds."""
+    found = left.first(MOST + 1)
     if len(found) <= MOST:
         return None, found
-    number = times.count(since, now) - MOST
-    width = LATE
-    while now - width > since and times.count(now - width, now) <= MOST:
-        width *= 2
-    start = max(since, now - width)
-    within = times.count(start, now)
-    tail = list(times.between(start, now, within))[-MOST - 1 :]
-    bulk = _row(entry.job, found[0], Cause.SCHEDULE, tail[0])
-    return replace(bulk, state=State.MISSED, why=ASLEEP, ended=now, count=number), tail[1:]
+    tail = left.last(MOST + 1, LATE)
+    return bulk(job, found[0], tail[0], left.count() - MOST, left.now, ASLEEP), tail[1:]
 
 
-def hindered(job: Job, unfinished: Sequence[JobRun]) -> str:
+def bulk(job: Job, first: float, last: float, count: int, now: float, why: str) -> JobRun:
+    """One row for all of the times from the first to the last that were missed."""
+    run = _row(job, first, Cause.SCHEDULE, last)
+    return replace(run, state=State.MISSED, why=why, ended=now, count=count)
+
+
+def hindered(job: Job, unfinished: Sequence[JobRun], now: float) -> str:
     """Why a further run of a job does not take place, "" when it does; judged on its unfinished runs.
 
-    With `queue_one` a run waits that has not begun; one that is to be retried, or goes on, does not count. No more
-    than MOST wait.
+    One that has not begun and is planned for later, as after a clock was set back, is not before it. With
+    `queue_one` a run waits that has not begun; one that is to be retried, or goes on, does not count. No more than
+    MOST wait.
     """
+    unfinished = [run for run in unfinished if run.planned <= now or run.attempts]
     if job.overlap is Overlap.SKIP and unfinished:
         return f"the run before was not over{_which(unfinished[0])}"
     waiting = [run for run in unfinished if run.state is State.QUEUED and not run.attempts]
@@ -145,7 +171,7 @@ def _which(run: JobRun) -> str:
 
 def by_hand(job: Job, unfinished: Sequence[JobRun], now: float, who: str, args: Mapping[str, Any]) -> JobRun:
     """The run that somebody wants now, whatever its blackout. Raises UsageError where `overlap` forbids it."""
-    if why := hindered(job, unfinished):
+    if why := hindered(job, unfinished, now):
         raise UsageError(f"job {job.name!r} is not run now: {why}, and its overlap is {job.overlap.value!r}")
     return replace(_row(job, now, Cause.HAND, now), by=who, args=dict(args))
 
@@ -158,7 +184,7 @@ def chained(situation: Situation, parent: JobRun) -> list[JobRun]:
         if parent.job in job.after and not entry.kept.paused:
             run = replace(_row(job, parent.ended, Cause.AFTER, parent.ended), parent=parent.id)
             others = [each for each in situation.of(job.name) if each.id != parent.id]
-            if why := hindered(job, others):
+            if why := hindered(job, others, situation.now):
                 run = replace(run, state=State.SKIPPED, why=why, ended=situation.now)
             made.append(run)
     return made
@@ -170,11 +196,19 @@ def may_begin(situation: Situation, run: JobRun) -> float:
     entry = situation.jobs.get(run.job)
     if entry is None:
         return math.inf
-    if run.cause is Cause.HAND or run.due > situation.now:
-        return run.due
+    due = _due(run, situation.now)
+    if run.cause is Cause.HAND or due > situation.now:
+        return due
     if run.job not in situation.free_from:
         situation.free_from[run.job] = entry.free(situation.now)
     return situation.free_from[run.job]
+
+
+def _due(run: JobRun, now: float) -> float:
+    """When a run is due; at once where the clock was set back by much since that was said: when its last process
+    had begun, or it was asked for."""
+    asked = run.planned if run.cause in (Cause.HAND, Cause.AFTER) else 0.0
+    return min(run.due, now) if (run.started or asked) > now + LATE else run.due
 
 
 def turns(situation: Situation) -> list[JobRun]:
@@ -182,7 +216,8 @@ def turns(situation: Situation) -> list[JobRun]:
 
     The runs of a job begin one after the other, each when those before it are over with all their retries; only
     those that a blackout holds let pass who was asked for by hand. With `overlap = "allow"` so many run at once as
-    `parallel` says. Who waits for a limit of his own holds up no other.
+    `parallel` says. Who waits for a limit of his own holds up no other. A newer run stands where the one stands
+    that makes place for it (see outdated).
     """
     running = [run for run in situation.runs if run.state is State.RUNNING]
     room = situation.server.parallel - len(running)
@@ -190,7 +225,7 @@ def turns(situation: Situation) -> list[JobRun]:
     ahead: Counter[str] = Counter()
     held: Counter[str] = Counter()  # of those ahead
     begin: list[JobRun] = []
-    for run in sorted(situation.runs, key=line):
+    for run in _lined_up(situation):
         entry = situation.jobs.get(run.job)
         if entry is None or run.state is State.RUNNING:
             ahead[run.job] += 1
@@ -227,18 +262,62 @@ def outdated(situation: Situation) -> Iterator[tuple[JobRun, str]]:
     """The runs that make place for a newer one of their job, and how: "cancel" or "kill".
 
     The newer one must be able to begin but for them, so a run is not ended long before. Of two runs that are made
-    up for neither ends the other.
+    up for neither ends the other. The oldest that waits is not among them: it keeps the place in the line until the
+    newer one begins (see places). Jobs that are planned more often than their turn comes would never run, else.
     """
-    for name in {run.job for run in situation.runs}:
-        entry = situation.jobs.get(name)
-        if entry is None or entry.job.overlap not in (Overlap.CANCEL, Overlap.KILL):
-            continue
-        theirs = situation.of(name)
-        ready = [run for run in theirs if _comes(situation, run)]
-        for run in theirs:
-            newer = [each for each in ready if age(each) > age(run)]
-            if any(not (run.cause is each.cause is Cause.CATCH_UP) for each in newer):
-                yield run, entry.job.overlap.value
+    for name, old in _old(situation).items():
+        for run in old.runs:
+            if run is not old.place:
+                yield run, situation.jobs[name].job.overlap.value
+
+
+def places(situation: Situation) -> dict[int, JobRun]:
+    """Which run's place in the line a newer run of its job has, by the id of the newer one; it ends the older one
+    when it begins."""
+    return {old.first: old.place for old in _old(situation).values() if old.place is not None}
+
+
+class _Old(msgspec.Struct, frozen=True):
+    """The runs of a job that make place; which of them keeps it, and for which (its id)."""
+
+    runs: Sequence[JobRun]
+    place: JobRun | None = None
+    first: int = 0
+
+
+def _old(situation: Situation) -> dict[str, _Old]:
+    """By job, where newer runs end older ones and there are some; O(runs)."""
+    theirs: dict[str, list[JobRun]] = {}
+    for run in sorted(situation.runs, key=age):
+        entry = situation.jobs.get(run.job)
+        if entry is not None and entry.job.overlap in (Overlap.CANCEL, Overlap.KILL):
+            theirs.setdefault(run.job, []).append(run)
+    found = {}
+    for name, runs in theirs.items():
+        ready = [run for run in runs if _comes(situation, run)]
+        waiting = [run for run in ready if run.state is State.QUEUED]
+        old = _older(runs, ready)
+        past = {run.id for run in _older(runs, [run for run in runs if run.state is State.RUNNING])}
+        ids = {run.id for run in old}
+        place = next((run for run in waiting if run.id in ids and run.id not in past), None)
+        if old:
+            found[name] = _Old(old, place, next((run.id for run in waiting if run.id not in ids), 0))
+    return found
+
+
+def _older(runs: Sequence[JobRun], ready: Sequence[JobRun]) -> list[JobRun]:
+    """Those than which one that is ready is newer; but for those of which both are made up for."""
+    newest = max(map(age, ready), default=_NONE)
+    other = max((age(run) for run in ready if run.cause is not Cause.CATCH_UP), default=_NONE)
+    return [run for run in runs if age(run) < (other if run.cause is Cause.CATCH_UP else newest)]
+
+
+def _lined_up(situation: Situation) -> list[JobRun]:
+    """The runs in the order of their turns, without those that wait and make place for a newer one."""
+    place = {run.id: run for run in situation.runs} | places(situation)
+    gone = {run.id for old in _old(situation).values() for run in old.runs if run.state is State.QUEUED}
+    left = (run for run in situation.runs if run.id not in gone)
+    return sorted(left, key=lambda run: line(run)[:2] + age(place[run.id]))
 
 
 def _comes(situation: Situation, run: JobRun) -> bool:

@@ -11,7 +11,9 @@ from msgspec.structs import asdict, replace
 
 from ..errors import StoreError, UsageError
 from .file import File, Row, columns, marks, value
-from .record import OPEN, Act, Attempt, Cause, JobRun
+from .record import OPEN, Act, Attempt, Cause, JobRun, State
+from .schedule import Schedule
+from .unplanned import Unplanned
 
 RUN = columns(JobRun)
 _NEW = columns(JobRun).partition(", ")[2]  # all but the id
@@ -21,6 +23,10 @@ _ARGS = JobRun.__struct_fields__.index("args")
 _LATE = ("added", "changed", "removed", "told")  # known only after the end
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN))
 _ON_TIME = (Cause.SCHEDULE, Cause.CATCH_UP)
+
+
+class Impossible(StoreError):
+    """A run does not stand as who writes of it believes: somebody else has changed its row, or deleted it."""
 
 
 class Runs(File):
@@ -55,6 +61,31 @@ class Runs(File):
             base.execute("UPDATE job SET upto = max(upto, ?) WHERE name = ?", (upto, job))
             return [made for run in fresh if (made := insert(base, run)) is not None]
 
+    def taken(self, job: str, since: float, now: float) -> list[float]:
+        """The planned times in (since, now] that have a run of the job."""
+        text = "SELECT planned FROM run WHERE job = ? AND planned > ? AND planned <= ?"
+        return [planned for (planned,) in self.rows(text, job, since, now)]
+
+    def take_back(self, job: str, start: float, times: Schedule) -> list[float]:
+        """Account for the `times` of a job up to `start` only: those to come are planned when they come.
+
+        What was said of them while the clock was ahead (missed, skipped) was not true, and is deleted; gives the
+        planned times of these rows. Runs that began, or wait, or that somebody has cancelled stay, and no time has
+        two. A row that stands for times before and after `start` stands for those before.
+        """
+        ours = f"job = ? AND cause IN ({marks(2)}) AND state IN ({marks(2)})"
+        values = (job, *(each.value for each in _ON_TIME), State.MISSED.value, State.SKIPPED.value)
+        with self.change() as base:
+            text = f"DELETE FROM run WHERE {ours} AND planned > ? RETURNING planned"
+            gone = sorted(planned for (planned,) in base.execute(text, (*values, start)))
+            text = f"SELECT id, planned, count FROM run WHERE {ours} AND count > 1 AND due > ?"
+            for id, planned, count in base.execute(text, (*values, start)).fetchall():
+                passed = Unplanned(times, planned, start)
+                due, number = [planned, *passed.last(1)][-1], passed.count() + 1
+                base.execute("UPDATE run SET due = ?, count = ? WHERE id = ?", (due, min(count, number), id))
+            base.execute("UPDATE job SET upto = ? WHERE name = ?", (start, job))
+        return gone
+
     def open_runs(self, job: str = "") -> list[JobRun]:
         """The runs that are not over, in the order in which they are to begin."""
         which, values = (" AND job = ?", [job]) if job else ("", [])
@@ -77,12 +108,12 @@ class Runs(File):
         """Write how a run stands now, and one of its attempts; gives it as it is kept.
 
         What it was asked (`stop`) is never forgotten by a caller who had not heard of it. Of a run that has ended
-        only what is found out later may change (`_LATE`). Raises StoreError for anything else.
+        only what is found out later may change (`_LATE`). Raises Impossible for anything else.
         """
         with self.change() as base:
             found = base.execute(f"SELECT {RUN} FROM run WHERE id = ?", (run.id,)).fetchone()
             if found is None:
-                raise StoreError(f"run {run.id} of job {run.job!r} is not in the store any more")
+                raise Impossible(f"run {run.id} of job {run.job!r} is not in the store any more")
             before = as_run(found)
             _check_change(before, run)
             if before.stop == "kill" or not run.stop:
@@ -148,9 +179,9 @@ def _check_change(before: JobRun, run: JobRun) -> None:
     for name in _FIXED:
         if getattr(run, name) != getattr(before, name):
             said = "" if name == "args" else f" is {getattr(before, name)!r}, not {getattr(run, name)!r}, and"
-            raise StoreError(f"{what}: `{name}`{said} stays so")  # arguments may be secret
+            raise Impossible(f"{what}: `{name}`{said} stays so")  # arguments may be secret
     if before.open:
         return
     late = {name: getattr(run, name) for name in (*_LATE, "stop", "stopped_by")}
     if replace(before, **late) != run:
-        raise StoreError(f"{what} has ended ({before.state.value}): it never opens again, nor becomes another end")
+        raise Impossible(f"{what} has ended ({before.state.value}): it never opens again, nor becomes another end")

@@ -80,6 +80,11 @@ class Schedule:
         self.end = end  # and the last one
         self.blackout: tuple[Window, ...] = windows(job.blackout, "blackout")
 
+    @property
+    def planned(self) -> bool:
+        """Whether it has times at all: a job may be run by hand, or after others, alone."""
+        return bool(self._rules)
+
     @classmethod
     def parse(cls, job: Job) -> Schedule:
         """Raises UsageError that begins with the key: schedule, timezone, start, end, blackout or jitter."""

@@ -21,19 +21,19 @@ import msgspec
 from msgspec.structs import replace
 
 from ..clock import Clock
-from ..errors import UsageError
+from ..errors import StoreError, UsageError
 from . import ends, plan
-from .deciding import recorded, recorded_waiting, run_now, ticked
-from .job import DAY, Job, Server
+from .deciding import recorded, recorded_waiting, run_now, taken_back, ticked
+from .job import Job, Server
 from .plan import Entry, Situation
 from .record import Attempt, JobRun, Kept, State
 from .runner import Ask, Ended, Process, Runner
+from .runs import Impossible
 from .schedule import Schedule
 from .store import Jobs
+from .working import Working
 
 RECHECK = 60.0  # seconds at most between two looks: the wall clock may jump, the machine may have slept
-GRACE = 30.0  # seconds that a crawl has to end, beyond its own `grace`
-SAMPLE = 5.0  # seconds between two looks at the memory of a run that has a limit
 LEAST = 0.001  # seconds between two looks
 
 log = logging.getLogger("scraper.jobs")
@@ -54,23 +54,12 @@ class Apart(Protocol):
         """What `work` gives."""
 
 
-class Working:
-    """A process and the run it works on. Seconds are monotonic."""
-
-    def __init__(self, run: JobRun, process: Process, since: float) -> None:
-        self.run = run
-        self.process = process
-        self.since = since  # from here its timeout counts
-        self.asked: Ask | None = None
-        self.asked_at = 0.0
-        self.ended: Ended | None = None
-
-
 class Scheduler:
     """Runs the jobs of a store, of which it must be the only one.
 
     `run` raises StoreError when the store fails: what cannot be recorded is not done. Processes outlive that, and
-    the next scheduler finds them.
+    the next scheduler finds them. What is wrong with one run (somebody has changed its row, its files cannot be
+    read) is logged, and the others go on.
     """
 
     def __init__(
@@ -179,11 +168,15 @@ class Scheduler:
     async def _settle(self) -> None:
         """Write down what became of the runs whose process has ended, with the runs that come after them."""
         for working in [each for each in self.working.values() if each.ended is not None]:
-            run, ended = self._runs.get(working.run.id, working.run), working.ended
+            run, ended = self._runs.get(working.run.id), working.ended
             assert ended is not None
+            if run is None:
+                log.error("run %d of job %r was ended by another: what came of it is not on record", *_of(working))
+                del self.working[working.run.id]
+                continue
             after = ends.verdict(run, self._job(run), ended, stopping=self._stopping is not None)
-            await self._write(after, ends.attempt(run, ended, after.why))
-            del self.working[run.id]
+            if await self._write(after, ends.attempt(run, ended, after.why)) is not None:
+                del self.working[run.id]
 
     async def _tick(self) -> None:
         """Plan the runs whose time has come."""
@@ -213,15 +206,22 @@ class Scheduler:
                 await self._write_waiting(ends.over(run, State.CANCELLED, self._now, why))
         for working in self.working.values():
             run = self._runs.get(working.run.id, working.run)
-            if not run.why and (beyond := self._beyond(working)):
-                run = await self._write(replace(run, why=beyond))
-            self._ask(working, run)
+            job, now = self._job(run), self.clock.monotonic()
+            if (beyond := working.beyond(job, now)) and not run.why:
+                run = working.run = replace(run, why=beyond)
+                run = await self._write(run) or run
+            working.ask(run, job, now, self._stopping)
 
     async def _begin(self) -> None:
         """Begin the runs whose turn it is."""
-        for waiting in plan.turns(self._situation()):
+        situation = self._situation()
+        places = plan.places(situation)
+        for waiting in plan.turns(situation):
+            if (working := self.working.get(waiting.id)) is not None:
+                working.doubt()
+                continue
             job = self._jobs[waiting.job].job
-            run = await self._write_waiting(ends.begun(waiting, self.clock.wall()))
+            run = await self._write_waiting(ends.begun(waiting, self.clock.wall()), places.get(waiting.id))
             if run is None:
                 continue
             try:
@@ -234,7 +234,10 @@ class Scheduler:
                 self._news.set()  # its turn, or another's, may be now
                 continue
             run = replace(run, pid=process.pid, birth=process.birth)
-            run = await self._write(run, ends.attempt(run))
+            if (kept := await self._write(run, ends.attempt(run))) is None:
+                process.ask(Ask.KILL)  # it was told nothing
+                continue
+            run = kept
             process.go()
             self._follow(run, process, self.clock.monotonic())
 
@@ -243,14 +246,7 @@ class Scheduler:
         now, waits = self.clock.monotonic(), [RECHECK]
         due = self._due[0][0] if self._due else math.inf
         waits.append(min(due, plan.next_time(self._situation())) - self.clock.wall())
-        for working in self.working.values():
-            job = self._job(working.run)
-            if job is not None and job.timeout is not None and not working.run.why:
-                waits.append(working.since + job.timeout - now)
-            if job is not None and job.memory is not None and not working.run.why:
-                waits.append(SAMPLE)
-            if working.asked is Ask.CANCEL:
-                waits.append(working.asked_at + self._grace(job) - now)
+        waits += [each.again(self._job(each.run), now) for each in self.working.values()]
         return now + max(LEAST, min(waits))
 
     async def _leave(self) -> None:
@@ -260,7 +256,9 @@ class Scheduler:
             await self._look()
             await self._settle()
             for working in self.working.values():
-                self._ask(working, self._runs.get(working.run.id, working.run))
+                run, now = self._runs.get(working.run.id, working.run), self.clock.monotonic()
+                working.beyond(self._job(run), now)
+                working.ask(run, self._job(run), now, self._stopping)
             if self.working:
                 await self.clock.wait(self._news, self._until())
 
@@ -278,39 +276,69 @@ class Scheduler:
 
     async def _read_jobs(self) -> None:
         """Read what is declared, unless nothing in the store has changed: thousands of jobs take a while."""
-        seen, self._seen = self._seen, await self._apart(self.store.stamp)
-        if seen == self._seen:
+        before, seen = self._jobs, self._seen
+        self._seen = await self._apart(self.store.stamp)
+        if seen != self._seen:
+            self._server = await self._apart(self.store.server)
+            kept = {each.job.name: each for each in await self._apart(self.store.jobs)}
+            self._jobs = {name: _entry(each, before.get(name)) for name, each in kept.items()}
+        ahead = [each for each in self._jobs.values() if plan.ahead(each, self._now)]
+        if seen == self._seen and not ahead:
             return
-        self._server = await self._apart(self.store.server)
-        kept = {each.job.name: each for each in await self._apart(self.store.jobs)}
-        before = self._jobs
-        self._jobs = {name: _entry(each, before.get(name)) for name, each in kept.items()}
+        for entry in ahead:
+            await self._take_back(entry, before.get(entry.job.name))
         planned = ((_next(entry), name) for name, entry in self._jobs.items())
         self._due = [each for each in planned if each[0] < math.inf]
         heapify(self._due)
-        for name in before.keys() | kept.keys():
+        for name in before.keys() | self._jobs.keys():
             old, new = before.get(name), self._jobs.get(name)
             if old is None or new is None or old.kept.version != new.kept.version:
                 self._tell(News(name))
-            if new is not None and new.kept.upto > self._now + DAY and new is not old:
-                log.warning("job %r is planned up to a time far ahead: the clock was wrong then, or is now", name)
 
-    async def _write(self, run: JobRun, attempt: Attempt | None = None) -> JobRun:
-        """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept."""
-        kept, made = await self._apart(recorded, self.store, self._situation(), run, attempt)
+    async def _take_back(self, entry: Entry, before: Entry | None) -> None:
+        """Plan a job anew that was planned by a clock that was ahead."""
+        name = entry.job.name
+        if before is None or before.kept != entry.kept:
+            seconds = entry.kept.upto - self._now
+            log.warning("job %r is planned %.0f s ahead: the clock was wrong then, or is now", name, seconds)
+        start = await self._apart(taken_back, self.store, entry, self._now)
+        if start is not None:
+            log.warning("job %r is planned anew: the clock has been back for %.0f s", name, self._now - start)
+            self._jobs[name] = Entry(replace(entry.kept, upto=start), entry.times)
+
+    async def _write(self, run: JobRun, attempt: Attempt | None = None) -> JobRun | None:
+        """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept.
+
+        None when its row is not as it was a moment ago: that is left as it is, others go on.
+        """
+        try:
+            kept, made = await self._apart(recorded, self.store, self._situation(), run, attempt)
+        except Impossible as error:
+            log.error("%s; it is left so", error)
+            self._runs.pop(run.id, None)
+            return None
         if run.id in self.working:
             self.working[run.id].run = kept
         for each in (kept, *made):
             self._told(each)
         return kept
 
-    async def _write_waiting(self, run: JobRun) -> JobRun | None:
-        """The same for a run that has waited, which a command may have cancelled with its job: None then."""
-        kept = await self._apart(recorded_waiting, self.store, run)
+    async def _write_waiting(self, run: JobRun, place: JobRun | None = None) -> JobRun | None:
+        """The same for a run that has waited, which a command may have cancelled with its job: None then.
+
+        `place` is the older run whose place in the line it had, and which ends with that.
+        """
+        old = ends.replaced(place, self._now) if place is not None else None
+        try:
+            kept = await self._apart(recorded_waiting, self.store, run, old)
+        except Impossible as error:
+            log.error("%s; it is left so", error)
+            kept = None
         if kept is None:
             self.wake()
-        else:
-            self._told(kept)
+            return None
+        for each in (kept, *([old] if old is not None else ())):
+            self._told(each)
         return kept
 
     def _told(self, run: JobRun) -> None:
@@ -331,36 +359,17 @@ class Scheduler:
         working = self.working[run.id] = Working(run, process, since)
 
         async def watch() -> None:
-            working.ended = await process.ended
+            try:
+                working.ended = await process.ended
+            except StoreError:
+                raise
+            except Exception as error:  # what its files hold, say: that is no reason to end the others
+                log.exception("how run %d of job %r ended cannot be told", *_of(working))
+                why = f"how its process ended cannot be told: {error}"
+                working.ended = Ended(at=self.clock.wall(), why=why)
             self._news.set()
 
         self._watchers.create_task(watch())
-
-    def _beyond(self, working: Working) -> str:
-        """Which limit of its job a run is beyond, "" for none. A jump of the wall clock ends no run."""
-        job = self._job(working.run)
-        if job is None or working.ended is not None:
-            return ""
-        if job.timeout is not None and self.clock.monotonic() - working.since >= job.timeout:
-            return ends.TIMEOUT
-        return ends.MEMORY if job.memory is not None and working.process.memory() > job.memory else ""
-
-    def _ask(self, working: Working, run: JobRun) -> None:
-        """Ask a process to end as strongly as is wanted by now."""
-        now, wanted = self.clock.monotonic(), self._stopping
-        if wanted is None and (run.stop or run.why):
-            wanted = Ask.CANCEL
-        if run.stop == Ask.KILL or (
-            working.asked is Ask.CANCEL and now - working.asked_at >= self._grace(self._job(run))
-        ):
-            wanted = Ask.KILL
-        if wanted is not None and working.asked not in (wanted, Ask.KILL) and working.ended is None:
-            working.asked, working.asked_at = wanted, now
-            working.process.ask(wanted)
-
-    def _grace(self, job: Job | None) -> float:
-        own = job.settings.get("grace") if job is not None else None
-        return GRACE + (float(own) if isinstance(own, int | float) else 10.0)
 
     def _notice_jump(self) -> None:
         """Say that the wall clock was set, or the machine slept; nothing else is needed, for all is judged anew."""
@@ -368,6 +377,11 @@ class Scheduler:
         if self._ahead is not None and abs(ahead - self._ahead) > RECHECK:
             log.warning("the clock has jumped by %.0f s", ahead - self._ahead)
         self._ahead = ahead
+
+
+def _of(working: Working) -> tuple[int, str]:
+    """For the log."""
+    return working.run.id, working.run.job
 
 
 def _entry(kept: Kept, before: Entry | None) -> Entry:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 
@@ -58,17 +59,20 @@ Beside = Callable[[Parts], Awaitable[None]]
 async def serve(
     root: Path, project: Path, *, beside: Sequence[Beside] = (), clock: Clock | None = None,
     said_ready: Callable[[Parts], None] | None = None, opened: Sequence[AbstractContextManager[object]] = (),
+    last: bool = False,
 ) -> None:  # fmt: skip
     """Run the jobs of an output folder until SIGINT or SIGTERM: crawls end in good order, and go on at the next
     start. A second one leaves at once: crawls go on, and the next server finds them.
 
     `beside` run as long as the server does; one that fails ends it. `opened` are entered before a crawl is
-    touched, and left when all has ended: what must be had, such as a port. Raises UsageError when another server
-    has the folder, StoreError, OutputError.
+    touched, and left when all has ended: what must be had, such as a port. With `last` the process does nothing
+    after that but end, and signals that come then are ignored. Raises UsageError when another server has the
+    folder, StoreError, OutputError.
     """
     home = prepared(root)
     clock = clock or Clock()
     with ExitStack() as during:
+        signals = during.enter_context(_Signals(last=last))
         during.enter_context(_alone(home))
         parting.prepare(home)
         for each in opened:
@@ -87,7 +91,9 @@ async def serve(
         scheduler.listen(lambda _: telling.wake())
         parts = Parts(root, project, home, store, runner, scheduler, clock, telling)
         during.enter_context(_woken(home, scheduler))
-        await _Life(parts, during).run(beside, said_ready)
+        life = _Life(parts)
+        signals.tell(life.signalled)
+        await life.run(beside, said_ready)
 
 
 def prepared(root: Path) -> Path:
@@ -123,13 +129,13 @@ def secrets(server: Server) -> list[str]:
 class _Life:
     """The life of a server that has its parts: begin, run, end as the signals say."""
 
-    def __init__(self, parts: Parts, during: ExitStack) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._notify = notify.Notify()
         self._signals = 0
+        self._leaves = False
         self._scheduling: asyncio.Task[None] | None = None
         self._server = parts.store.server()
-        self._listen(during)
 
     async def run(self, beside: Sequence[Beside], said_ready: Callable[[Parts], None] | None) -> None:
         """Until the scheduler has ended, or something breaks."""
@@ -164,21 +170,15 @@ class _Life:
             return self._parts.store.server()
         return self._server
 
-    def _listen(self, during: ExitStack) -> None:
-        loop = asyncio.get_running_loop()
-        for name in ENDING:
-            number = getattr(signal, name)
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
-                loop.add_signal_handler(number, self._signalled, number)
-                during.callback(loop.remove_signal_handler, number)
-
-    def _signalled(self, number: signal.Signals) -> None:
+    def signalled(self, number: signal.Signals) -> None:
+        """The first ends the crawls in good order, the second leaves them; others change nothing."""
         self._signals += 1
         self._notify.tell(notify.STOPPING)
         if self._signals == 1:
             log.info("%s: ending the crawls in good order; once more leaves them to the next server", number.name)
             self._parts.scheduler.stop()
-        elif self._scheduling is not None:
+        elif self._scheduling is not None and not self._leaves and not self._scheduling.done():
+            self._leaves = True
             log.info("%s: leaving at once; crawls go on, and the next server finds them", number.name)
             self._scheduling.cancel()
 
@@ -188,8 +188,51 @@ class _Life:
         while True:
             while gone := await asyncio.to_thread(store.prune, clock.wall()):
                 for run in gone:
-                    await asyncio.to_thread(self._parts.runner.forget, run)
+                    try:
+                        await asyncio.to_thread(self._parts.runner.forget, run)
+                    except OSError as error:
+                        log.error("what run %d of job %r has written cannot be deleted: %s", run.id, run.job, error)
             await clock.sleep(TIDY)
+
+
+class _Signals:
+    """The signals that end a server, heard from its first step to its last: there is no moment in which one of them
+    kills it. Those that come before there is somebody to hear them are kept.
+
+    Not by the loop, which gives a signal that it lets go of its default action, and is closed before the process
+    ends.
+    """
+
+    def __init__(self, *, last: bool) -> None:
+        self._last = last
+        self._loop = asyncio.get_running_loop()
+        self._before: dict[int, Any] = {}
+        self._early: list[signal.Signals] = []
+        self._heard: Callable[[signal.Signals], None] = self._early.append
+
+    def __enter__(self) -> Self:
+        for name in ENDING:
+            number = getattr(signal, name)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+                self._before[number] = signal.signal(number, self._come)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, signal.SIG_IGN if self._last else before)
+
+    def tell(self, heard: Callable[[signal.Signals], None]) -> None:
+        """Call this with each."""
+        self._heard = heard
+        for number in self._early:
+            heard(number)
+
+    def _come(self, number: int, _: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._tell, signal.Signals(number))
+
+    def _tell(self, number: signal.Signals) -> None:
+        self._heard(number)
 
 
 async def _awaited(work: Awaitable[None]) -> None:

@@ -22,11 +22,13 @@ from .file import Row
 from .history import History
 from .job import Job, Server
 from .notices import Notices
-from .record import Act, JobRun, Kept, State
+from .plan import bulk
+from .record import Act, Kept, State
 from .runs import insert, note
 from .schedule import Schedule
 from .sealed import Declares, Sealed, keep
 from .secret import Veil
+from .unplanned import Unplanned
 from .whole import fits
 
 FILE, HAND = "file", "hand"
@@ -113,7 +115,7 @@ class Jobs(History, Notices, Sealed):
     def _pause(self, name: str, paused: bool, why: str, now: float, who: str) -> None:
         self.job(name)
         with self.change() as base:
-            if paused:
+            if paused and not self.job(name).paused:
                 _account(base, self.job(name), now, "its job was paused before a server came to it")
             done = base.execute(
                 "UPDATE job SET paused = ?, paused_why = ?, upto = max(upto, ?), version = version + 1"
@@ -261,22 +263,10 @@ def _account(base: sqlite3.Connection, kept: Kept, now: float, why: str) -> None
         raise
     except UsageError:  # its time zone, say, is not on this machine any more: nobody knows its times
         return
-    first = schedule.after(kept.upto)
-    if first is not None and first <= now:
-        count = schedule.count(kept.upto, now)
-        insert(
-            base,
-            JobRun(
-                id=0,
-                job=kept.job.name,
-                spider=kept.job.spider,
-                planned=first,
-                state=State.MISSED,
-                ended=now,
-                why=why,
-                count=count,
-            ),
-        )
+    taken = base.execute("SELECT planned FROM run WHERE job = ? AND planned > ?", (kept.job.name, kept.upto))
+    left = Unplanned(schedule, kept.upto, now, [planned for (planned,) in taken])
+    if first := left.first(1):
+        insert(base, bulk(kept.job, first[0], left.last(1)[0], left.count(), now, why))
 
 
 def _remove(base: sqlite3.Connection, name: str, now: float, who: str) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
 
 from scraper.folder import ENDED
+from scraper.jobs.ends import NEWER
 from scraper.jobs.job import CatchUp, Job, Overlap, Server
-from scraper.jobs.record import OPEN, Attempt, Cause, JobRun, Kept, State
+from scraper.jobs.record import OPEN, Cause, JobRun, Kept, State
 from scraper.jobs.schedule import Schedule
 from scraper.jobs.store import Jobs
 from scraper.jobs.windows import free
@@ -30,23 +29,33 @@ class Judge:
         self.jobs: dict[str, tuple[Job, Schedule]] = {}
         self.paused: set[str] = set()
         self.upto: dict[str, float] = {}
-        self.accounted: dict[str, list[float]] = {}  # every planned time that has come
+        self.changed: dict[str, float] = {}
+        self.accounted: dict[str, set[float]] = {}  # every planned time that has come
+        self.many: dict[tuple[str, float], list[float]] = {}  # the times of a row that stands for more than its own
+        self.vain: dict[str, dict[float, tuple[State, list[float]]]] = {}  # rows of late that took no place
+        self.reached: dict[str, float] = {}  # `upto`, in seconds of the world
+        self.backs: list[tuple[float, float]] = []  # when the clock was set back, by the world and by it
+        self.ahead: dict[str, tuple[float, float]] = {}  # since when (monotonic) a job is planned up to what time
+        self.anew = 0  # how often a job was planned anew after a clock was set back
         self.until = 0.0  # the wall-clock second at which the last server was stopped
         self.open: dict[int, JobRun] = {}
         self.over: Counter[State] = Counter()
         self.children: Counter[int] = Counter()
+        self.waits: dict[str, dict[int, JobRun]] = {}  # of a job, the runs whose turn has not come, see `place`
         self.worked: dict[int, list[Body]] = {}  # the processes of a run that were told to begin or at least stood
 
     def put(self, kept: Kept) -> None:
         """A job has come, or is another now."""
         name = kept.job.name
         self.jobs[name] = kept.job, Schedule.parse(kept.job)
-        self.upto[name] = kept.upto
+        self.upto[name], self.changed[name] = kept.upto, kept.changed
+        self.reached.setdefault(name, self.world.now)
 
     def removed(self, name: str, still_open: Sequence[JobRun]) -> None:
         """A job has gone, and with it its runs that waited."""
         del self.jobs[name]
         self.paused.discard(name)
+        self.waits.pop(name, None)
         for run in [each for each in self.open.values() if each.job == name and each.state is State.QUEUED]:
             del self.open[run.id]
             self.over[State.CANCELLED] += 1
@@ -63,30 +72,75 @@ class Judge:
         """Every planned time up to now has one row, of the right kind."""
         job, schedule = self.jobs[name]
         assert name not in self.paused
-        times = list(self.walk(name, now))
-        self.upto[name] = max(now, self.upto[name])
-        self.accounted.setdefault(name, []).extend(times)
+        newest = max(self.walk(name, now), default=now)
+        times = self.come(name, now)
         if len(times) > 1000:
             bulk, *made = made
             assert (bulk.state, bulk.count) == (State.MISSED, len(times) - 1000)
             assert (bulk.planned, bulk.due) == (times[0], times[-1001])
+            self.took_none(name, State.MISSED, times[:-1000])
             self.over[State.MISSED] += 1
             times = times[-1000:]
         assert [run.planned for run in made] == times, f"{name}: other times than planned"
         before = self.unfinished(name)
         for run in made:
             late = now - schedule.begins(run.planned) > 60
-            wanted = {CatchUp.NONE: False, CatchUp.LATEST: run.planned == times[-1], CatchUp.ALL: True}[
-                job.catch_up
-            ]
+            wanted = {CatchUp.NONE: False, CatchUp.LATEST: run.planned == newest, CatchUp.ALL: True}[job.catch_up]
             caught = late and wanted and now - run.planned <= job.catch_up_within
             assert (run.cause is Cause.CATCH_UP) == caught
             assert (run.state is State.MISSED) == (late and not caught)
             if run.state is not State.MISSED:
-                assert (run.state is State.SKIPPED) == self.hindered(job, before), f"{name}: {run} after {before}"
+                assert (run.state is State.SKIPPED) == self.hindered(job, before, now), f"{run} after {before}"
+            if not run.open:
+                self.took_none(name, run.state, [run.planned])
             if run.open and not late:
                 before.append(run)
             self.added(run)
+
+    def come(self, name: str, now: float) -> list[float]:
+        """The planned times that have come, from here on accounted for."""
+        seen = self.accounted.setdefault(name, set())
+        times = [at for at in self.walk(name, now) if at not in seen]
+        if now > self.upto[name]:
+            self.upto[name], self.reached[name] = now, self.world.now
+        seen.update(times)
+        return times
+
+    def took_none(self, name: str, state: State, times: list[float]) -> None:
+        """A row for times at which nothing ran; of the last hours it may turn out that they had not come."""
+        vain = self.vain.setdefault(name, {})
+        vain[times[0]] = state, times
+        if len(times) > 1:
+            self.many[name, times[0]] = times
+        for planned in [each for each, (_, of) in vain.items() if of[-1] < self.world.now - 3 * 3600]:
+            del vain[planned]
+
+    def left(self, name: str, now: float) -> None:
+        """Nobody will come to the times that have passed: one row is for all of them."""
+        if times := self.come(name, now):
+            self.took_none(name, State.MISSED, times)
+            self.over[State.MISSED] += 1
+
+    def taken_back(self, name: str, start: float, gone: list[float]) -> None:
+        """What was said of times to come while the clock was ahead is not true any more."""
+        now, vain = self.world.wall(), self.vain.get(name, {})
+        self.anew += 1
+        assert name not in self.paused
+        assert self.upto[name] > now + 60
+        assert self.changed[name] < now
+        since = min(wall for at, wall in self.backs if at >= self.reached[name])
+        assert since <= start <= now - 600, "a clock that was set is believed at once"
+        assert gone == sorted(planned for planned in vain if planned > start)
+        self.upto[name], self.reached[name] = start, self.world.now
+        for planned, (state, times) in [*vain.items()]:
+            came = [at for at in times if at <= start]
+            self.accounted[name].difference_update(times[len(came) :])
+            if not came:
+                self.over[state] -= 1
+                del vain[planned]
+                self.many.pop((name, planned), None)
+            elif len(times) > 1:
+                vain[planned], self.many[name, planned] = (state, came), came
 
     def walk(self, name: str, now: float) -> Iterator[float]:
         """The planned times that have come and are not accounted for."""
@@ -94,8 +148,9 @@ class Judge:
         while at is not None and (at := self.jobs[name][1].after(at)) is not None and at <= now:
             yield at
 
-    def hindered(self, job: Job, before: list[JobRun]) -> bool:
-        """Whether `overlap` lets no further run take place."""
+    def hindered(self, job: Job, before: list[JobRun], now: float) -> bool:
+        """Whether `overlap` lets no further run take place; what is planned for later is not before it."""
+        before = [run for run in before if run.planned <= now or run.attempts]
         waits = sum(run.state is State.QUEUED and run.attempts == 0 for run in before)
         most = {Overlap.SKIP: len(before), Overlap.QUEUE_ONE: waits}.get(job.overlap, 0)
         return most > 0 or waits >= 1000
@@ -104,6 +159,7 @@ class Judge:
         """A new row."""
         if run.open:
             self.open[run.id] = run
+            self.waits.setdefault(run.job, {})[run.id] = run
         else:
             self.over[run.state] += 1
         if run.cause is Cause.AFTER:
@@ -120,20 +176,32 @@ class Judge:
             self.lives(before, run)
         elif before.state is State.RUNNING:
             self.ends(before, run)
+            if run.open and run.job in self.jobs:
+                self.waits[run.job][run.id] = run
         else:
             assert run.state is State.CANCELLED
             assert run.stop or run.job not in self.jobs
+            self.gives_up(before, run)
         if run.open:
             self.open[run.id] = run
         else:
             del self.open[run.id]
             self.over[run.state] += 1
 
+    def gives_up(self, before: JobRun, run: JobRun) -> None:
+        """A run waits no more: its place in the line is left to a newer one, or to nobody."""
+        waits = self.waits.get(run.job, {})
+        if run.stopped_by != NEWER:
+            for id in [id for id in waits if id == run.id or id not in self.open]:
+                del waits[id]
+        elif not self.ready(before):
+            del waits[run.id]
+
     def begins(self, run: JobRun) -> None:
         """A run's turn has come: no limit is broken, and it is not out of line."""
         now, (job, schedule) = self.world.wall(), self.jobs[run.job]
         assert run.run
-        assert run.due <= now
+        assert self.due(self.open[run.id]) <= now
         assert not run.stop
         assert run.cause is Cause.HAND or free(now, schedule.blackout, schedule.zone) == now
         others = [each for each in self.open.values() if each.id != run.id]
@@ -147,9 +215,40 @@ class Judge:
         if job.overlap in (Overlap.QUEUE_ALL, Overlap.QUEUE_ONE, Overlap.SKIP) and run.cause is not Cause.HAND:
             older = [each for each in others if each.job == run.job and self.before(each, run)]
             assert not older, f"{run} begins before {older}"
-        if self.world.chance.random() < 0.1 and self.world.refused < self.world.now:
-            first = [each for each in others if each.priority > run.priority and self.could_begin(each)]
+        some = self.world.chance.random() < 0.1 or len(others) < 40
+        if some and self.world.refused < self.world.now:
+            place = self.place(run)
+            ready = [each for each in others if not each.stop and self.ready(each)]
+            first = [each for each in ready if self.place(each) < place and self.could_begin(each)]
             assert not first, f"{run} begins before {first}"
+        waits = self.waits[run.job]
+        for each in [each for each in waits.values() if (each.planned, each.id) <= (run.planned, run.id)]:
+            del waits[each.id]
+
+    def ready(self, run: JobRun) -> bool:
+        """Whether it waits for its turn alone."""
+        if run.job not in self.jobs or run.state is not State.QUEUED:
+            return False
+        now, (_, schedule) = self.world.wall(), self.jobs[run.job]
+        dark = run.cause is not Cause.HAND and free(now, schedule.blackout, schedule.zone) > now
+        return self.due(run) <= now and not dark
+
+    def due(self, run: JobRun) -> float:
+        """When it is due; at once when the clock was set back since that was said."""
+        asked = run.cause in (Cause.HAND, Cause.AFTER) and not run.attempts
+        said = run.planned if asked else run.started if run.attempts else 0.0
+        return 0.0 if said > self.world.wall() + 60 else run.due
+
+    def place(self, run: JobRun) -> tuple[int, float, int]:
+        """Where a run stands in the line: a newer one where the oldest stood that it replaces, and whose turn had
+        not come."""
+        place = (run.planned, run.id)
+        if self.jobs[run.job][0].overlap in (Overlap.CANCEL, Overlap.KILL):
+            for each in self.waits[run.job].values():
+                both = run.cause is each.cause is Cause.CATCH_UP
+                if each.id not in self.open or (self.ready(self.open[each.id]) and not both):
+                    place = min(place, (each.planned, each.id))
+        return -run.priority, *place
 
     def before(self, one: JobRun, other: JobRun) -> bool:
         return (-one.priority, one.planned, one.id) < (-other.priority, other.planned, other.id)
@@ -211,15 +310,21 @@ class Judge:
         able = [run for run in some if self.could_begin(run)]
         assert not able, f"{able} could begin"
         if self.world.chance.random() < 0.02:
+            now = self.world.wall()
             for name in self.jobs.keys() - self.paused:
-                assert not list(self.walk(name, self.world.wall())), f"{name} has unplanned times"
+                seen = self.accounted.get(name, set())
+                assert not [at for at in self.walk(name, now) if at not in seen], f"{name} has unplanned times"
+                if self.upto[name] > now + 60 and self.changed[name] < now:
+                    upto, since = self.ahead.setdefault(name, (self.upto[name], self.world.now))
+                    assert upto != self.upto[name] or self.world.now - since < 3 * 3600, f"{name} is not planned"
+                    self.ahead[name] = self.upto[name], since if upto == self.upto[name] else self.world.now
 
     def could_begin(self, run: JobRun) -> bool:
         """Whether nothing stands against the beginning of a run that waits (somebody's wish is left out)."""
         if run.state is not State.QUEUED or run.job not in self.jobs:
             return False
         now, (job, schedule) = self.world.wall(), self.jobs[run.job]
-        if run.due > now or free(now, schedule.blackout, schedule.zone) > now:
+        if self.due(run) > now or free(now, schedule.blackout, schedule.zone) > now:
             return False
         running = [each for each in self.open.values() if each.state is State.RUNNING]
         if len(running) >= self.server.parallel:
@@ -236,18 +341,16 @@ class Judge:
         """The whole history: each planned time once, every process on record, chains complete."""
         assert not [run for run, missing in self.children.items() if missing]
         for name, times in self.accounted.items():
-            assert len(set(times)) == len(times)
             rows = store.rows(
-                "SELECT planned, count, due, state FROM run WHERE job = ? AND cause IN ('schedule', 'catch_up')"
-                " ORDER BY planned",
-                name,
+                "SELECT planned, count, due FROM run WHERE job = ? AND cause IN ('schedule', 'catch_up')", name
             )
-            found = iter(times)
-            for planned, count, due, _ in rows:
-                stands_for = [next(found) for _ in range(count)]
-                assert stands_for[0] == planned
+            found: list[float] = []
+            for planned, count, due in rows:
+                stands_for = self.many.get((name, planned), [planned])
+                assert (len(stands_for), stands_for[0]) == (count, planned)
                 assert count == 1 or stands_for[-1] == due
-            assert next(found, None) is None, f"{name}: times without a row"
+                found += stands_for
+            assert sorted(found) == sorted(times), f"{name}: times without a row, or with two"
         for name, (_, schedule) in self.jobs.items():
             kept = store.job(name)
             assert kept.upto == self.upto[name]
@@ -271,57 +374,3 @@ class Judge:
             elif body.seen and id not in self.open:
                 assert attempt.exit_code == body.code
                 assert attempt.run == body.run.run
-
-
-class Watched(Jobs):
-    """A store that shows the judge each change once it is made; quick instead of safe from a loss of power."""
-
-    def __init__(self, home: Path, judge: Judge) -> None:
-        super().__init__(home)
-        self._base.execute("PRAGMA synchronous = OFF")
-        self.judge = judge
-
-    def put(self, job: Job, **options: Any) -> Kept:
-        kept = super().put(job, **options)
-        self.judge.put(kept)
-        return kept
-
-    def remove(self, name: str, now: float, who: str) -> None:
-        super().remove(name, now, who)
-        self.judge.removed(name, self.open_runs())
-
-    def pause(self, name: str, why: str, now: float, who: str) -> None:
-        super().pause(name, why, now, who)
-        self.judge.paused.add(name)
-        self.judge.upto[name] = self.job(name).upto
-
-    def unpause(self, name: str, now: float, who: str) -> None:
-        super().unpause(name, now, who)
-        self.judge.paused.discard(name)
-        self.judge.upto[name] = self.job(name).upto
-
-    def planned(self, job: str, upto: float, runs: Sequence[JobRun]) -> list[JobRun]:
-        made = super().planned(job, upto, runs)
-        if job in self.judge.jobs and job not in self.judge.paused:
-            self.judge.planned(job, upto, made)
-        return made
-
-    def plan(self, run: JobRun) -> JobRun | None:
-        made = super().plan(run)
-        if made is not None:
-            self.judge.added(made)
-        return made
-
-    def update(self, run: JobRun, *, attempt: Attempt | None = None) -> JobRun:
-        kept = super().update(run, attempt=attempt)
-        self.judge.updated(kept)
-        return kept
-
-    def ask_stop(self, id: int, how: Literal["cancel", "kill"], who: str, now: float) -> bool:
-        done = super().ask_stop(id, how, who, now)
-        if id in self.judge.open:
-            self.judge.open[id] = self.run(id)
-        return done
-
-    def wake(self) -> None:
-        """Nobody listens on a socket here."""

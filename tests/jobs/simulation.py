@@ -71,11 +71,21 @@ class Body:
     def ended(self) -> asyncio.Future[Ended]:
         """Done when it is gone."""
         future = asyncio.get_running_loop().create_future()
-        if self.code is None:
-            self.waiting.append(future)
-        else:
-            future.set_result(self.last())
+        self.waiting.append(future)
+        if self.code is not None:
+            self.tell()
         return future
+
+    def tell(self) -> None:
+        """Let those know who wait for its end, as far as its files can be read."""
+        for future in self.waiting:
+            if future.done():
+                continue
+            if self.world.unreadable:
+                self.world.unreadable -= 1
+                future.set_exception(OSError("its files cannot be read"))
+            else:
+                future.set_result(self.last())
 
     def last(self) -> Ended:
         """How it ended, and how its crawl stands."""
@@ -103,7 +113,9 @@ class Body:
 
     def memory(self) -> int:
         """Some crawls leak."""
-        return 10**9 if self.pid % 50 == 0 else 10**6
+        if self.world.leak:
+            return int(self.world.leak * (self.world.now - self.began))
+        return {50: 10**9, 0: 12 * 10**7}.get(self.pid % 100, 10**6)
 
     def end(self, code: int, state: str = "") -> None:
         """It is gone, and has left its crawl in this state (usually that of the code)."""
@@ -118,9 +130,7 @@ class Body:
             crawl.done += 0.0 if self.fruitless else world.now - self.began
             self.gained = crawl.pages - before
             crawl.state = state or STATES.get(code, RUNNING)
-        for future in self.waiting:
-            if not future.done():
-                future.set_result(self.last())
+        self.tell()
 
 
 class World:
@@ -140,6 +150,8 @@ class World:
         self.refused = 0.0  # when a process could not be started last
         self.calm = False  # nothing happens by chance
         self.deaf = False  # no process hears SIGTERM
+        self.unreadable = 0  # so many ends of processes cannot be told
+        self.leak = 0.0  # bytes a second by which each process grows
         self.fates: list[tuple[str, float]] = []  # of the next processes, with the second of their end
         self._order = 0
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []

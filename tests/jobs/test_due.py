@@ -11,7 +11,7 @@ import pytest
 from scraper.clock import FastClock
 from scraper.jobs.due import Leaving, run_due
 from scraper.jobs.job import Channel, Job, Server
-from scraper.jobs.record import State
+from scraper.jobs.record import JobRun, State
 from scraper.jobs.store import Jobs
 from scraper.testing.site import Site
 from tests.jobs.place import Place
@@ -45,3 +45,16 @@ async def test_it_is_busy_while_a_time_that_has_passed_is_not_planned(tmp_path: 
         assert leaving._busy(store)
         store.planned("a", time.time(), [])
         assert not leaving._busy(store)
+
+
+async def test_it_is_busy_when_a_time_is_planned_while_it_looks(tmp_path: Path) -> None:
+    class Planning(Jobs):
+        def open_runs(self, job: str = "") -> list[JobRun]:
+            found = super().open_runs(job)
+            self.planned("a", time.time(), [JobRun(id=0, job="a", spider="shop", planned=time.time())])
+            return found
+
+    with Planning(tmp_path) as store:
+        leaving = Leaving(FastClock(1))
+        store.put(Job(name="a", spider="shop", schedule="every minute"), now=time.time() - 90, who="test")
+        assert leaving._busy(store)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from scraper.jobs.history import RAN
 from scraper.jobs.job import DAY, Job, Server
 from scraper.jobs.record import Act, Alert, Attempt, Delivery, JobRun, State
 from scraper.jobs.runs import _INSERT, _values
@@ -168,6 +169,18 @@ def test_a_job_keeps_so_many_runs_its_open_ones_and_its_last_good_one(jobs: Jobs
     assert [run.id for run in gone] == sorted(run.id for run in gone)
     assert jobs.attempts(waiting)
     assert jobs.prune(100.0) == []
+
+
+def test_what_ran_by_a_clock_that_was_ahead_stays_until_its_time_and_what_goes_is_noted(jobs: Jobs) -> None:
+    jobs.put(replace(SHOP, keep=1), now=0.0, who="ann")
+    for at in (50.0, 60.0, 1.0, 2.0, 3.0):
+        assert jobs.plan(planned(at, state=State.FINISHED, began=at)) is not None
+    jobs.prune(10.0)
+    assert sorted(run.planned for run in jobs.runs()) == [3.0, 50.0, 60.0]
+    assert jobs.noted(RAN) == {"shop": 2.0}
+    jobs.prune(55.0)
+    assert sorted(run.planned for run in jobs.runs()) == [3.0, 60.0]
+    assert jobs.noted(RAN) == {"shop": 50.0}
 
 
 def test_what_is_too_old_is_deleted_with_what_was_noted_and_told(jobs: Jobs) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from scraper.errors import UsageError
 from scraper.jobs import plan
@@ -118,6 +119,42 @@ def test_two_times_in_one_look_are_judged_one_after_the_other() -> None:
     assert [each.state for each in made] == [State.QUEUED, State.SKIPPED]
 
 
+def test_a_job_that_is_planned_too_far_is_planned_anew_when_the_clock_has_stayed_back() -> None:
+    far, now = entry(upto=NOON + DAY), NOON + 700
+    assert plan.from_where(far, now, NOON, 0.0) == NOON
+    assert plan.from_where(far, now, NOON + 101, 0.0) is None  # not for long enough
+    assert plan.from_where(far, now, NOON, NOON + HOUR) == NOON + HOUR  # runs up to there may have been deleted
+    assert plan.from_where(far, now, NOON, NOON + DAY) is None
+    assert (
+        plan.from_where(replace(far, kept=replace(far.kept, changed=now + 1)), now, NOON, 0.0) is None
+    )  # the clock is behind
+    assert plan.from_where(replace(far, kept=replace(far.kept, paused=True)), now, NOON, 0.0) is None
+    assert plan.from_where(entry(upto=now + 60), now, NOON, 0.0) is None  # a step of a time server's
+
+
+def test_a_time_that_has_a_run_is_left_out_and_is_the_latest_all_the_same() -> None:
+    now = NOON + 3 * HOUR + 30 * MINUTE
+    made = plan.tick(entry(), [], now, [NOON + HOUR, NOON + 3 * HOUR, NOON + 0.25])
+    assert states(made) == [(2, State.MISSED, Cause.SCHEDULE)]
+    often = entry(schedule="every 10 seconds")
+    taken = [NOON + 10, NOON + 500, NOON + DAY]
+    bulk, *rest = plan.tick(often, [], NOON + DAY, taken)
+    assert (bulk.count, len(rest)) == (8640 - 3 - 1000, 1000)
+    assert (bulk.planned, rest[-1].planned) == (NOON + 20, NOON + DAY - 10)
+
+
+def test_what_is_planned_for_later_after_a_clock_was_set_back_is_no_run_before() -> None:
+    later = run(1, NOON + DAY)
+    assert [each.state for each in plan.tick(entry(), [later], NOON + HOUR)] == [State.QUEUED]
+    assert plan.by_hand(entry().job, [later], NOON, "ann", {}).id == 0
+    assert plan.turns(situation(later)) == []
+    asked, retried = (
+        run(2, NOON + DAY, cause=Cause.HAND),
+        run(3, attempts=1, started=NOON + DAY, due=NOON + 2 * DAY),
+    )
+    assert [plan.may_begin(situation(each), each) for each in (asked, retried)] == [NOON, NOON]  # they wait no day
+
+
 def test_run_now_is_refused_where_overlap_forbids_it_and_says_why() -> None:
     with pytest.raises(UsageError, match=r"job 'shop' is not run now: the run before was not over \(run 4\)"):
         plan.by_hand(entry().job, [running(4)], NOON, "ann", {})
@@ -127,7 +164,7 @@ def test_run_now_is_refused_where_overlap_forbids_it_and_says_why() -> None:
 
 def test_a_thousand_runs_that_wait_are_enough() -> None:
     many = [run(number) for number in range(1000)]
-    assert plan.hindered(entry(overlap=Overlap.QUEUE_ALL).job, many) == "1000 runs wait already"
+    assert plan.hindered(entry(overlap=Overlap.QUEUE_ALL).job, many, NOON) == "1000 runs wait already"
 
 
 def test_higher_priority_is_first_and_then_the_older_run() -> None:
@@ -176,6 +213,22 @@ def test_a_newer_run_ends_the_one_before_once_it_can_begin_itself(how: str) -> N
     assert [(each.id, so) for each, so in plan.outdated(situation(old, new, now=NOON + 10, **job))] == [(1, how)]
     made_up = [run(number, cause=Cause.CATCH_UP) for number in (1, 2)]
     assert list(plan.outdated(situation(*made_up, **job))) == []
+
+
+def test_a_newer_run_has_the_place_in_the_line_of_the_one_that_waits_before_it() -> None:
+    jobs: dict[str, Any] = {name: {"overlap": "cancel"} for name in ("shop", "other")}
+    runs = [run(1, NOON - 9), run(2, NOON - 8, job="other"), run(3, NOON - 6), run(4, NOON - 5)]
+    now = situation(*runs, server=Server(parallel=1), **jobs)
+    assert [each.id for each, _ in plan.outdated(now)] == [3]  # the oldest keeps the place until the newest begins
+    assert ids(plan.turns(now)) == [4]
+    assert {id: each.id for id, each in plan.places(now).items()} == {4: 1}
+    assert ids(plan.turns(situation(*runs[1:], server=Server(parallel=1), **jobs))) == [2]
+    begun = situation(runs[0], running(4, NOON - 5), run(5), **jobs)  # whose turn was meanwhile
+    assert [each.id for each, _ in plan.outdated(begun)] == [1, 4]
+    assert plan.places(begun) == {}
+    retried = situation(run(1, NOON - 9, due=NOON + 60, attempts=1, failures=1), run(2, NOON - 8), **jobs)
+    assert [each.id for each, _ in plan.outdated(retried)] == [1]  # it is not in the line
+    assert plan.places(retried) == {}
 
 
 def test_what_comes_after_a_run_comes_once_for_each_job_that_says_so() -> None:

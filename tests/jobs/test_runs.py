@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from scraper.errors import StoreError, UsageError
 from scraper.jobs.record import OPEN, Attempt, Cause, JobRun, State
+from scraper.jobs.schedule import Schedule
 from scraper.jobs.store import Jobs
 
 from .world import SHOP, planned
@@ -53,6 +54,20 @@ def test_runs_and_the_time_they_account_for_are_kept_together(jobs: Jobs) -> Non
     with pytest.raises(StoreError, match="would not be true"):
         jobs.planned("shop", 50.0, [planned(40.0), planned(50.0, stop="gently")])
     assert (jobs.job("shop").upto, jobs.number()) == (30.0, 2)
+
+
+def test_what_was_said_of_times_to_come_is_taken_back(jobs: Jobs) -> None:
+    rows = [
+        planned(10.0, state=State.MISSED, count=5, due=50.0), planned(60.0, state=State.MISSED, count=3, due=80.0),
+        planned(90.0, state=State.SKIPPED), planned(100.0), planned(120.0, state=State.MISSED, cause=Cause.HAND),
+    ]  # fmt: skip
+    jobs.planned("shop", 110.0, rows)
+    began = jobs.update(replace(one(jobs, 95.0), state=State.FINISHED, began=5.0))
+    assert jobs.take_back("shop", 30.0, Schedule.parse(replace(SHOP, schedule="every 10 seconds"))) == [60.0, 90.0]
+    left = sorted((run.planned, run.count, run.due) for run in jobs.runs())
+    assert left == [(10.0, 3, 30.0), (95.0, 1, 0.0), (100.0, 1, 0.0), (120.0, 1, 0.0)]
+    assert jobs.job("shop").upto == 30.0
+    assert jobs.taken("shop", 30.0, 100.0) == [began.planned, 100.0]
 
 
 def test_a_run_that_has_ended_never_opens_again(jobs: Jobs) -> None:

@@ -20,8 +20,9 @@ from scraper.jobs.record import Cause, JobRun, Kept, State
 from scraper.jobs.scheduler import News, Scheduler
 from scraper.jobs.store import Jobs
 
-from .judge import Judge, Watched
+from .judge import Judge
 from .simulation import Crash, JumpingClock, World, quick_folder
+from .watched import Watched
 
 NOON = 1_767_268_800.0  # 2026-01-01 12:00 UTC
 
@@ -29,13 +30,15 @@ NOON = 1_767_268_800.0  # 2026-01-01 12:00 UTC
 class Room:
     """A store, a world in which nothing goes wrong by chance, and one server after the other."""
 
-    def __init__(self, home: Path, *jobs: dict[str, Any]) -> None:
+    def __init__(self, home: Path, *jobs: dict[str, Any], server: Server | None = None) -> None:
         self.home = home
+        server = server or Server()
         declared = [msgspec.convert({"spider": "shop", **job}, Job) for job in jobs]
         self.world = World(1, NOON, {job.name: 100.0 for job in declared})
         self.world.calm = True
-        self.judge = Judge(self.world, Server())
+        self.judge = Judge(self.world, server)
         self.store = Watched(home, self.judge)
+        self.store.set_server(server, NOON, "test")
         for job in declared:
             self.store.put(job, now=NOON, who="test")
         self.news: list[News] = []
@@ -61,6 +64,11 @@ class Room:
         world.forget()
         return whole
 
+    def jumped(self, by: float) -> None:
+        """The wall clock is set."""
+        self.world.jumped = by
+        self.judge.backs.append((self.world.now, self.world.wall()))
+
     def stop(self, scheduler: Scheduler) -> None:
         self.judge.until = self.world.wall()
         scheduler.stop()
@@ -78,7 +86,7 @@ def room() -> Iterator[Callable[..., Room]]:
     """Makes one, with nothing in it but these jobs."""
     with quick_folder() as folder:
         numbers = count()
-        yield lambda *jobs: Room(folder / str(next(numbers)), *jobs)
+        yield lambda *jobs, **options: Room(folder / str(next(numbers)), *jobs, **options)
 
 
 HOURLY = {"name": "shop", "schedule": "@hourly"}
@@ -202,11 +210,34 @@ async def test_a_run_beyond_its_timeout_is_ended_and_has_failed(room: Callable[.
     assert 60 <= run.ended - run.began < 70
 
 
-async def test_a_run_beyond_its_memory_is_ended_and_has_failed(room: Callable[..., Room]) -> None:
-    here = room(HOURLY | {"memory": 1000})
+@pytest.mark.parametrize(
+    ("limit", "heeds", "seconds"), [(20_000, True, 29), (20_000, False, 31), (100_000, False, 142)]
+)
+async def test_a_run_beyond_its_memory_is_ended_and_killed_when_it_grows_by_half_meanwhile(
+    room: Callable[..., Room], limit: int, heeds: bool, seconds: float
+) -> None:
+    here = room(HOURLY | {"memory": limit})
+    here.world.leak, here.world.deaf, here.world.durations["shop"] = 1000.0, not heeds, 300.0
     await here.server(1.5)
     (run,) = here.runs()
     assert (run.state, run.why) == (State.FAILED, "memory")
+    assert limit / 1000 < run.ended - run.began <= seconds
+    (attempt,) = here.store.attempts(run.id)
+    assert attempt.exit_code == (130 if heeds else -9)
+
+
+@pytest.mark.parametrize("how", ["cancel", "kill"])
+async def test_jobs_that_end_their_own_runs_all_come_to_run_in_one_place(
+    room: Callable[..., Room], how: str
+) -> None:
+    often = [{"name": name, "schedule": "every 1 seconds", "overlap": how} for name in "abc"]
+    here = room(*often, server=Server(parallel=1))
+    await here.server(1 / 60, crash_in=300)  # the line is on record
+    await here.server(1 / 60)
+    begun = [sum(run.began > 0 for run in here.runs(name)) for name in "abc"]
+    assert max(begun) - min(begun) <= 2, begun
+    assert min(begun) >= (3 if how == "cancel" else 15), begun
+    assert max(len(here.store.open_runs(name)) for name in "abc") <= 3
 
 
 @pytest.mark.parametrize("jump", [-HOUR, DAY])
@@ -214,10 +245,8 @@ async def test_a_clock_that_jumps_ends_no_run_and_repeats_none(room: Callable[..
     here = room(HOURLY | {"timeout": 2400, "overlap": "queue_all"})
     here.world.durations["shop"] = 2000.0
 
-    def jumped(scheduler: Scheduler) -> None:
-        here.world.jumped = jump
-
-    await here.server(4.7, do=lambda scheduler: here.world.at(2 * HOUR + 1800, jumped, scheduler))
+    here.world.at(2 * HOUR + 1800, here.jumped, jump)
+    await here.server(4.7)
     here.judge.final(here.store)
     done = [run for run in here.runs() if run.state is State.FINISHED]
     assert len(done) == (
@@ -225,6 +254,27 @@ async def test_a_clock_that_jumps_ends_no_run_and_repeats_none(room: Callable[..
     )  # an hour that comes again is not run again, a day is made up for once
     assert {run.state for run in here.runs()} <= {State.FINISHED, State.MISSED}
     assert all(run.attempts == 1 for run in done)
+
+
+async def test_a_job_is_planned_anew_when_the_clock_is_back_that_was_ahead(room: Callable[..., Room]) -> None:
+    here = room(HOURLY, HOURLY | {"name": "other"})
+    here.world.at(2.5 * HOUR, here.jumped, DAY)
+    here.world.at(2.55 * HOUR, here.world.kill_server)
+    await here.server()
+    here.store.pause("other", "", here.world.wall(), "ann")
+    here.jumped(0.0)
+    for hours in (0.1, 0.1, 1.0):  # that it is back is on record: no server has to see ten minutes of it
+        await here.server(hours)
+    here.store.unpause("other", here.world.wall(), "ann")
+    here.world.at(0.8 * HOUR, here.jumped, -45.0)  # as a time server sets it
+    await here.server(1.7)
+    here.judge.final(here.store)
+    assert here.states() == ["finished"] * 6
+    assert [(run.planned - NOON) / HOUR for run in here.runs()] == [1, 2, 26, 3, 4, 5]
+    assert sorted((run.planned - NOON) / HOUR for run in here.runs("other")) == [1, 2, 3, 4, 5, 26]
+    assert [act.detail for act in here.store.acts(job="shop") if act.what == "plan again"] == [
+        "23 that were said to be missed or skipped had not come yet"
+    ]
 
 
 async def test_a_run_that_waits_is_cancelled_when_somebody_wants_it_or_its_job_is_gone(
@@ -275,6 +325,53 @@ async def test_a_job_may_be_removed_between_the_look_and_the_beginning_of_its_ru
     await here.server(1.5)
     (run,) = here.runs()
     assert (run.state, run.why, run.attempts) == (State.CANCELLED, "its job was removed", 0)
+
+
+@pytest.mark.parametrize("change", ["UPDATE run SET state = 'failed'", "DELETE FROM run"])
+@pytest.mark.parametrize("when", ["waits", "begins", "is beyond a limit", "ends"])
+async def test_a_row_that_was_changed_by_another_ends_no_other_run(
+    room: Callable[..., Room], change: str, when: str
+) -> None:
+    last = "failed" if when == "is beyond a limit" else "finished"
+    here = room(HOURLY | {"timeout": 60.0 if last == "failed" else 300.0}, HOURLY | {"name": "other"})
+    plain, changed = here.world.apart, list[int]()
+
+    async def apart(work: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        run = next((each for each in args if isinstance(each, JobRun) and each.job == "shop"), None)
+        if run is not None and not changed:
+            limit = "is beyond a limit" if run.why else ""
+            now = "waits" if work is recorded_waiting else "ends" if not run.open else limit or "begins"
+            if now == when:
+                changed.append(run.id)
+                here.store._base.execute(f"{change} WHERE id = {run.id}")
+                here.judge.open.pop(run.id)
+        return await plain(work, *args, **options)
+
+    here.world.apart = apart  # type: ignore[method-assign]
+    await here.server(3.5)
+    assert changed == [here.runs("other")[0].id + 1]
+    assert here.states("other") == ["finished"] * 3
+    assert here.states()[-2:] == [last] * 2
+    assert len(here.states()) == 3 - (change == "DELETE FROM run")
+
+
+async def test_a_run_that_is_said_to_wait_while_its_process_is_there_has_no_second_one(
+    room: Callable[..., Room],
+) -> None:
+    here = room(HOURLY)
+    here.world.at(HOUR + 10, here.store._base.execute, "UPDATE run SET state = 'queued'")
+    await here.server(1.5)
+    assert here.states() == ["finished"]
+    assert len(here.world.bodies) == 1
+
+
+async def test_a_run_whose_end_cannot_be_told_is_tried_again(room: Callable[..., Room]) -> None:
+    here = room(HOURLY | {"resume": False})
+    here.world.fates, here.world.unreadable = [("killed", 5.0)] * 3, 3
+    await here.server(1.5)
+    (run,) = here.runs()
+    assert (run.state, run.attempts) == (State.FINISHED, 4)
+    assert here.store.attempts(run.id)[0].why == "how its process ended cannot be told: its files cannot be read"
 
 
 async def test_the_store_is_read_in_a_thread_and_the_loop_stays_free(tmp_path: Path) -> None:

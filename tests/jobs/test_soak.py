@@ -21,8 +21,9 @@ from scraper.jobs.job import DAY, HOUR, MINUTE, CatchUp, Job, Overlap, Server
 from scraper.jobs.record import State
 from scraper.jobs.scheduler import Scheduler
 
-from .judge import Judge, Watched
+from .judge import Judge
 from .simulation import Crash, JumpingClock, World, quick_folder
+from .watched import Watched
 
 START = 1_767_225_600.0  # 2026-01-01
 ZONES = (
@@ -69,6 +70,10 @@ class Soak:
             apart = 30.0
         if number % 20 == 11:
             own |= {"schedule": "", "after": (f"job{number - 1}", f"job{number - 3}")}
+        own["group"] = chance.choice(("", "", "", "", "shops", "news"))
+        if number in (3, 4, 9):  # there is one place for these, and each ends its own runs
+            own |= {"schedule": "every 40 seconds", "start": "2026-01-03", "end": "2026-01-03T02:00"}
+            own["group"], apart = "line", 40.0
         if number == 33:
             own |= {"memory": 10**8}
             apart = 10 * MINUTE  # a process with a limit is looked at every few seconds
@@ -85,7 +90,7 @@ class Soak:
             catch_up_within=chance.choice((HOUR, DAY, 7 * DAY)), resume=chance.random() < 0.8,
             retries=chance.choice((0, 0, 1, 3)), retry_delay=chance.choice((0.0, MINUTE, HOUR)),
             priority=chance.choice((0, 0, 0, 5, -5)), parallel=chance.choice((1, 2, 3)),
-            group=chance.choice(("", "", "", "", "shops", "news")), **own,
+            **own,
         )  # fmt: skip
 
     async def run(self, home: Path) -> None:
@@ -95,12 +100,13 @@ class Soak:
             for job in self.declared:
                 store.put(job, now=START, who="test")
         self.world.at(self.chance.expovariate(1 / (6 * HOUR)), self.somebody)
-        self.world.at(20 * DAY, self.jump)
+        self.world.at(4 * DAY, self.jump)
         while self.world.now < self.end:
             await self.life(home)
             self.sleep()
         await self.life(home, calm=True)
-        assert all(run.due > self.world.wall() - 2 * DAY for run in self.judge.open.values()), "it is starved"
+        waiting = [*self.judge.open.values(), *(run for each in self.judge.waits.values() for run in each.values())]
+        assert all(run.due > self.world.wall() - 2 * DAY for run in waiting), "it is starved"
         with Watched(home, self.judge) as store:
             self.judge.final(store)
 
@@ -109,6 +115,7 @@ class Soak:
         self.store = Watched(home, self.judge)
         self.scheduler = Scheduler(self.store, self.world, self.clock, self.world.apart)
         self.stopping = False
+        self.judge.ahead.clear()
         self.world.idle = self.idle
         how = "calm" if calm else self.chance.choice(("stop", "crash", "steps", "steps", "few steps"))
         steps = {"steps": 40 * len(self.declared), "few steps": 60}.get(how, 0)
@@ -160,8 +167,11 @@ class Soak:
         if self.world.now > self.end:
             return
         self.jumps += 1
-        self.world.jumped = self.chance.choice((0.0, 2 * HOUR, -HOUR, DAY)) if not self.world.jumped else 0.0
-        self.world.at(self.chance.expovariate(1 / (10 * DAY)), self.jump)
+        before = self.world.jumped
+        self.world.jumped = self.chance.choice((0.0, 2 * HOUR, -HOUR, DAY)) if not before else 0.0
+        if self.world.jumped < before:
+            self.judge.backs.append((self.world.now, self.world.wall()))
+        self.world.at(self.chance.expovariate(1 / (4 * DAY)), self.jump)
 
     def somebody(self) -> None:
         """A person does something, by a command beside the server."""
@@ -202,7 +212,8 @@ class Soak:
         return (
             f"seed {self.seed}: {planned:,} planned times ({states}), {len(self.world.bodies):,} processes, "
             f"{self.crashes} crashes ({self.reboots} of the machine), {self.stops} stops, "
-            f"{self.down / DAY:.1f} days down, {self.jumps} jumps of the clock; {seconds:.1f} s"
+            f"{self.down / DAY:.1f} days down, {self.jumps} jumps of the clock, after which jobs were planned anew "
+            f"{self.judge.anew} times; {seconds:.1f} s"
         )
 
 

@@ -214,10 +214,11 @@ def test_times_that_nobody_came_to_are_on_record_when_the_schedule_changes_or_re
     jobs.put(replace(hourly, schedule="@daily"), now=8000.0, who="ann")
     jobs.put(hourly, now=9000.0, who="ann")
     jobs.pause("shop", "", 18_001.0, "ann")
+    jobs.pause("shop", "for long", 40_000.0, "ann")  # in a pause there are no times
     jobs.unpause("shop", 99_999.0, "ann")
-    assert [(run.planned, run.count, run.state) for run in jobs.runs()] == [
-        (10_800.0, 3, State.MISSED),
-        (3600.0, 2, State.MISSED),
+    assert [(run.planned, run.due, run.count, run.state) for run in jobs.runs()] == [
+        (10_800.0, 18_000.0, 3, State.MISSED),
+        (3600.0, 7200.0, 2, State.MISSED),
     ]
     assert "got other times" in jobs.run(1).why
     assert "was paused" in jobs.run(2).why

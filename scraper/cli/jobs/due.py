@@ -47,7 +47,7 @@ def command(quiet: bool, root: str | None) -> int:
             click.echo(told(run))
 
     with logged(Terminal(), "info", quiet=True), runner() as loop:
-        runs = loop.run(run_due(output_folder(root).absolute(), project(), tell=tell))
+        runs = loop.run(run_due(output_folder(root).absolute(), project(), tell=tell, last=True))
     if waiting := [run for run in runs if run.state in OPEN]:
         click.echo(f"{count(len(waiting), 'run')} not over: the next server or `run-due` goes on", err=True)
         return INTERRUPTED
