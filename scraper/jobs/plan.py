@@ -40,6 +40,12 @@ class Entry(msgspec.Struct, frozen=True):
         """As declared."""
         return self.kept.job
 
+    @property
+    def next(self) -> float:
+        """The next planned time, infinite when there is none."""
+        planned = None if self.kept.paused else self.times.after(self.kept.upto)
+        return math.inf if planned is None else planned
+
     def free(self, t: float) -> float:
         """The first moment from `t` on that is outside of its blackout."""
         return free(t, self.times.blackout, self.times.zone) if self.times.blackout else t

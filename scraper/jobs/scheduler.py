@@ -191,7 +191,7 @@ class Scheduler:
             for run in made:
                 self._told(run)
             self._jobs[name] = entry = Entry(replace(entry.kept, upto=self._now), entry.times)
-            if (planned := _next(entry)) < math.inf:
+            if (planned := entry.next) < math.inf:
                 heappush(self._due, (planned, name))
 
     async def _end(self) -> None:
@@ -287,7 +287,7 @@ class Scheduler:
             return
         for entry in ahead:
             await self._take_back(entry, before.get(entry.job.name))
-        planned = ((_next(entry), name) for name, entry in self._jobs.items())
+        planned = ((entry.next, name) for name, entry in self._jobs.items())
         self._due = [each for each in planned if each[0] < math.inf]
         heapify(self._due)
         for name in before.keys() | self._jobs.keys():
@@ -393,9 +393,3 @@ def _entry(kept: Kept, before: Entry | None) -> Entry:
     except UsageError as error:
         log.error("job %r is not planned: %s", kept.job.name, error)
         return Entry(kept, Schedule.parse(Job(name=kept.job.name, spider=kept.job.spider)))
-
-
-def _next(entry: Entry) -> float:
-    """The next planned time of a job."""
-    planned = None if entry.kept.paused else entry.times.after(entry.kept.upto)
-    return math.inf if planned is None else planned
