@@ -57,6 +57,8 @@ class Telling:
         self._chance = chance
         self._news = asyncio.Event()
         self._busy: set[str] = set()  # channels that are being told something
+        self._seen: tuple[int, int] | None = None  # the stamp of the store when the jobs were read
+        self._jobs: list[Kept] = []
         self._fresh: dict[str, tuple[Kept, float]] = {}  # until when a job, as it stood, has no good run to miss
 
     async def run(self) -> None:
@@ -95,9 +97,17 @@ class Telling:
         running: dict[str, list[JobRun]] = {}
         for run in self.store.open_runs():
             running.setdefault(run.job, []).append(run)
-        for kept in self.store.jobs():
+        for kept in self._timed():
             times += self._watch(kept, running.get(kept.job.name, ()), now)
         return min(times)
+
+    def _timed(self) -> list[Kept]:
+        """The jobs with rules that only time breaks, read again only when the store has changed."""
+        seen, self._seen = self._seen, self.store.stamp()
+        if seen != self._seen:
+            rules = ((each, each.job.alerts) for each in self.store.jobs())
+            self._jobs = [each for each, of in rules if of.longer_than is not None or of.no_run_in is not None]
+        return self._jobs
 
     def _judge(self, id: int) -> None:
         try:
