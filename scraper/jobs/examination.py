@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ..changes.keep import kept
@@ -61,7 +63,6 @@ class Examination:
         """Take its turn; false when it was asked to end before that came."""
         try:
             async with self._within():
-                self._hurry()
                 await turn.acquire()
         except TimeoutError:
             return False
@@ -69,19 +70,19 @@ class Examination:
 
     async def watch(self, child: Child) -> str:
         """Wait for its end; gives what went wrong, "" for nothing."""
-        ends = self._within()
+        late = False
         try:
-            async with ends:
-                self._hurry()
+            async with self._within():
                 await child.wait()
         except TimeoutError:
+            late = True
             child.kill()
             await child.wait()
         except asyncio.CancelledError:  # it goes on, and the next server begins it anew
             child.leave()
             raise
         code = await child.reap()
-        if ends.expired():
+        if late:
             return STOPPED
         if code == 0:
             return ""
@@ -91,15 +92,20 @@ class Examination:
     def ask(self, how: Ask) -> None:
         """End soon, or now; as soon as it has begun."""
         self._asked = how
-        if self._ends is not None and not self._ends.expired():
-            self._hurry()
+        self._hurry()
 
-    def _within(self) -> asyncio.Timeout:
-        ends = self._ends = asyncio.timeout(LIMIT)
-        return ends
+    @asynccontextmanager
+    async def _within(self) -> AsyncIterator[None]:
+        """A time limit; less when it is asked to end. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(LIMIT) as self._ends:
+                self._hurry()
+                yield
+        finally:
+            self._ends = None  # whoever asks behind that changes nothing of it
 
     def _hurry(self) -> None:
-        if self._ends is not None and self._asked is not None:
+        if self._ends is not None and not self._ends.expired() and self._asked is not None:
             now = asyncio.get_running_loop().time()
             last = now if self._asked is Ask.KILL else now + PATIENCE
             self._ends.reschedule(min(self._ends.when() or last, last))

@@ -122,6 +122,24 @@ async def test_what_a_killed_comparison_did_not_tell_the_next_run_tells(shop: Sh
     assert [run.id for run in shop.store.prune(1e9)] == [first.id, second.id]
 
 
+async def test_a_comparison_that_is_stopped_between_its_turn_and_its_process_ends_as_it_begins(shop: Shop) -> None:
+    first = await shop.over(shop.crawled(1, 5))
+    process, loop = await shop.runner.adopt(shop.crawled(2, 6)), asyncio.get_running_loop()
+
+    async def stop() -> None:
+        process.ask(Ask.KILL)
+
+    def stopping(run: JobRun, key: Sequence[str]) -> str:
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(5)
+        return first.run
+
+    shop.runner._baseline = stopping
+    shop.runner._told.clear()
+    found = await process.ended
+    assert found.why.startswith(f"what changed was not told: {HOW['stopped'][1]}")
+    process.ask(Ask.KILL)  # as of a server that stops before it has put the end on record
+
+
 async def test_what_an_output_could_not_take_is_kept_and_told_by_the_next_run(shop: Shop) -> None:
     first = await shop.over(shop.crawled(1, 5))
     full = shop.folder / "all.jsonl.part"
