@@ -261,6 +261,7 @@ def _settings(value: Any, place: Place) -> dict[str, Any]:
 
 
 def address(value: Any, place: Place) -> str:
+    """A URL, or "" for none."""
     text: str = fit(value, str)
     if text:
         try:

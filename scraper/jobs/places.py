@@ -77,33 +77,43 @@ def dotted(names: Sequence[str]) -> str:
     return ".".join(name if _PLAIN.fullmatch(name) else f'"{name}"' for name in names)
 
 
-def line_of(text: str, place: Place) -> int | None:
-    """The number of the line that gives a key, or, when it is missing, that begins its table; None: not found."""
-    place = tuple(name.partition("[")[0] if name.endswith("]") else name for name in place)
-    best, found = 0, None
-    table: Place = ()
-    inside = ""  # the quotes of a text of several lines
-    for number, line in enumerate(text.splitlines(), 1):
-        if inside:
-            inside = "" if inside in line else inside
-            continue
-        bare = line.strip()
-        if bare.startswith("["):
-            table = names = _names(bare.lstrip("["), "]")
-        else:
-            names = (*table, *given) if (given := _names(bare, "=")) else ()
-        depth = min(len(names), len(place))
-        if depth > best and names[:depth] == place[:depth]:
-            best, found = depth, number
-        for quotes in ('"""', "'''"):
-            if line.count(quotes) == 1:
-                inside = quotes
-    return found
+class Lines:
+    """Where a TOML text gives its keys and tables; read once, as many things may be wrong in it."""
+
+    def __init__(self, text: str) -> None:
+        self._exact: dict[Place, int] = {}
+        self._within: dict[Place, int] = {}  # the first line that gives a key, or something in it
+        table: Place = ()
+        inside = ""  # the quotes of a text of several lines
+        for number, line in enumerate(text.splitlines(), 1):
+            if inside:
+                inside = "" if inside in line else inside
+                continue
+            bare = line.strip()
+            if bare.startswith("["):
+                table = names = _names(bare.lstrip("["), "]")
+            else:
+                names = (*table, *given) if (given := _names(bare, "=")) else ()
+            self._exact.setdefault(names, number)
+            for depth in range(1, len(names) + 1):
+                self._within.setdefault(names[:depth], number)
+            for quotes in ('"""', "'''"):
+                if line.count(quotes) == 1:
+                    inside = quotes
+
+    def of(self, place: Place) -> int | None:
+        """The number of the line that gives a key, or, when it is missing, its table; None: not found."""
+        place = tuple(name.partition("[")[0] if name.endswith("]") else name for name in place)
+        if place in self._within:
+            return self._within[place]
+        tables = (place[:depth] for depth in range(len(place) - 1, 0, -1))
+        return next((self._exact[each] for each in tables if each in self._exact), None)
 
 
 def lined(path: Path, text: str, wrong: Sequence[Wrong]) -> list[Wrong]:
     """What is wrong in a file of this text with its place in it, "jobs.toml:3", in the order of the lines."""
-    lines = {id(each): line_of(text, each.place) or 0 for each in wrong}
+    known = Lines(text)
+    lines = {id(each): known.of(each.place) or 0 for each in wrong}
     return [
         each.after(f"{path}:{number}" if (number := lines[id(each)]) else str(path), in_file=True)
         for each in sorted(wrong, key=lambda each: lines[id(each)])

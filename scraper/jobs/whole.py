@@ -20,7 +20,7 @@ def fits(channels: Collection[str], jobs: Mapping[str, Job], *, others: Collecti
     `others` are names of jobs that are there too, of which nothing else is known.
     """
     found = Found()
-    known = [*dict.fromkeys([*jobs, *others])]
+    known = dict.fromkeys([*jobs, *others])
     for job in jobs.values():
         for name in job.after:
             with found:

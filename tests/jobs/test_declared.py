@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 import tomllib
 from pathlib import Path
 from textwrap import dedent
@@ -450,3 +451,11 @@ def test_what_is_wrong_is_told_without_a_value_that_may_be_secret(tmp_path: Path
     with pytest.raises(UsageError, match=r"must be|unknown") as error:
         read(path)
     assert "5551234" not in str(error.value)
+
+
+def test_hundreds_of_mistakes_are_told_as_soon_as_one(tmp_path: Path) -> None:
+    jobs = (f'[jobs.job{number}]\nspider = "shop"\nkep = 1\n' for number in range(600))
+    began = time.process_time()
+    told = wrong(tmp_path, "".join(jobs)).splitlines()
+    assert time.process_time() - began < 3  # to look through the file for each would take longer
+    assert told[-1].removeprefix(f"{tmp_path}/").startswith("jobs.toml:1800: [jobs.job599] kep: unknown key")
