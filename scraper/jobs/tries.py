@@ -64,8 +64,8 @@ def begin(base: sqlite3.Connection, place: str, name: str, now: float) -> bytes:
     base.execute("DELETE FROM guess WHERE at < ?", (now - FORGET,))
     found = base.execute("SELECT failures, at FROM guess WHERE key = ?", (key,)).fetchone()
     failures, at = found or (0, now)
-    left = wait(failures) - max(0.0, now - at)  # a clock that was set back makes nobody wait longer
-    if left > 0:
+    left = wait(failures) - (now - at)
+    if left > 0 and now >= at:  # else the clock was set back: nobody waits until it is there again
         raise TooMany(left)
     base.execute("INSERT OR REPLACE INTO guess VALUES (?, ?, ?)", (key, failures + 1, now))
     # Who makes up names makes counts of few failures: these go first, so that no other is forgotten by that.

@@ -152,9 +152,10 @@ def test_each_failure_makes_the_wait_longer_up_to_a_quarter_of_an_hour_and_over_
         assert waited(door, word) == 16
     assert str(TooMany(8.0)).endswith("try again in 8 seconds")
     assert str(TooMany(LONGEST)).endswith("try again in 15 minutes")
-    now.at -= 86400  # a clock that is set back
-    assert waited(access, word) == 16
-    now.at += 86400 + 16
+    now.at -= 86400  # the clock is set back: it is no day to wait
+    failed(access, 1, now)
+    assert waited(access, word) == 32
+    now.at += 32
     assert waited(access, word) == 0
     failed(access, 1, now)
     assert waited(access, word) == 0  # it began anew
