@@ -24,8 +24,6 @@ from .view import page
 log = logging.getLogger("scraper.dashboard")
 routes = Routes()
 T = TypeVar("T")
-
-
 EACH, ALL = 8, 64  # strangers that wait to log in: from one address, and altogether
 
 

@@ -15,6 +15,7 @@ from .moments import at, zone_of
 from .place import all_said, as_json, done, opened, print_table, who
 
 UNSET = "the environment variable"  # what an error says that is of this shell alone
+SERVER = "(server)"  # in the place of a job, of an alert that none has
 MOST = 200  # messages that are looked at for what became of an alert
 limited = click.option(
     "--limit", default=20, type=click.IntRange(1, 500), show_default=True, help="How many, the newest."
@@ -42,7 +43,7 @@ def alerts(job: str, only_open: bool, limit: int, as_json: bool, root: str | Non
             return 0
         zones, sent = _zones(desk), done(desk.deliveries(None, MOST))
         rows = [
-            (str(each.id), each.job or "(server)", each.rule.replace("_", " "), at(each.at, _of(zones, each.job)),
+            (str(each.id), each.job or SERVER, each.rule.replace("_", " "), at(each.at, _of(zones, each.job)),
              _ended(each, _of(zones, each.job)), _told(each, sent), clean(each.text))
             for each in found
         ]  # fmt: skip
@@ -98,7 +99,7 @@ def _message(sent: Delivery, desk: Desk, zones: Mapping[str, ZoneInfo]) -> tuple
     jobs = {alert.job for alert, _ in told}
     state = "sent" if sent.sent else "given up" if sent.given_up else "waits"
     when = at(sent.sent or sent.given_up or sent.due, _of(zones, jobs.pop() if len(jobs) == 1 else ""))
-    what = ", ".join(f"{alert.job} {alert.rule.replace('_', ' ')}{over}" for alert, over in told)
+    what = ", ".join(f"{alert.job or SERVER} {alert.rule.replace('_', ' ')}{over}" for alert, over in told)
     return str(sent.id), sent.channel, state, when, f"{sent.tries:,}", what, clean(sent.error)
 
 

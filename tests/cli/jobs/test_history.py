@@ -96,16 +96,19 @@ def test_messages_say_where_they_went_and_why_they_were_given_up(project: Projec
     with project.store() as store:
         one = store.raise_alert(Alert(job="shop", rule="items_below", at=T, text="few items"))
         two = store.raise_alert(Alert(job="other", rule="failed", at=T, text="it failed"))
+        disk = store.raise_alert(Alert(job="", rule="free_space", at=T, text="little is free"))
         store.deliver([
             Delivery(channel="ops", alerts=(one.id,), due=T, tries=1, sent=T + 60),
             Delivery(channel="mail", alerts=(one.id,), due=T, tries=31, given_up=T + 86400, error="no\x07"),
-            Delivery(channel="ops", alerts=(two.id,), recovered=(one.id,), due=T + 120),
+            Delivery(channel="ops", alerts=(two.id, disk.id), recovered=(one.id,), due=T + 120),
         ])  # fmt: skip
     lines = project.well("messages").lines
     assert lines[0] == "id channel state when tries tells of trouble"
     assert lines[1] == "1 ops sent 2030-03-17 23:17 IST 1 shop items below"
     assert lines[2] == "2 mail given up 2030-03-18 23:16 IST 31 shop items below no\\x07"
-    assert lines[3] == "3 ops waits 2030-03-17 17:48 UTC 0 other failed, shop items below is over"
+    assert (
+        lines[3] == "3 ops waits 2030-03-17 17:48 UTC 0 other failed, (server) free space, shop items below is over"
+    )
     assert project.well("messages", "--failed").lines[1:] == [lines[2]]
     assert [each["id"] for each in json.loads(project.well("messages", "--before", "3", "--json").out)] == [1, 2]
 
