@@ -5,7 +5,7 @@ Commands, pages and the scheduler add runs at the same time: so each sees what t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from ..errors import UsageError
 from . import plan
 from .history import RAN
 from .plan import Entry, Situation
-from .record import Act, Attempt, JobRun, State
+from .record import Act, Attempt, JobRun, Kept, State
 from .store import Jobs
 
 BACK = "back"  # what is noted of a job: since when the clock is behind the time up to which it is planned, and that
@@ -26,46 +26,52 @@ def ticked(store: Jobs, entry: Entry, now: float) -> list[JobRun] | None:
     """Plan the runs of a job whose time has come; gives those that are new, None when the job is another by now."""
     name = entry.job.name
     with store.change():
-        try:
-            kept = store.job(name)
-        except UsageError:
-            return None
-        if kept.job != entry.job or kept.paused:
+        kept = _kept(store, name)
+        if kept is None or kept.job != entry.job or kept.paused:
             return None
         taken = store.taken(name, kept.upto, now)
         rows = plan.tick(Entry(kept, entry.times), store.open_runs(name), now, taken)
         return store.planned(name, now, rows)
 
 
-def taken_back(store: Jobs, entry: Entry, now: float) -> float | None:
-    """Plan a job anew from the time at which the clock came back that was ahead, once that is certain; gives it.
+def taken_back(store: Jobs, entries: Sequence[Entry], now: float) -> dict[str, float]:
+    """Plan jobs anew from the time at which the clock came back that was ahead, once that is certain.
 
-    When the clock was first seen so is on record: `run-due` and a server that is started anew look at it once.
+    Gives it by the name of the job; O(jobs), as a clock is ahead for all of them. When it was first seen so is on
+    record: `run-due` and a server that is started anew look at it once.
     """
-    name = entry.job.name
+    found = {}
     with store.change():
-        try:
-            kept = store.job(name)
-        except UsageError:
-            return None
-        seen = store.noted(BACK)
-        since, upto = seen.get(name, (now, kept.upto))
-        if upto != kept.upto or since > now:
-            since = now
-        start = None
-        if kept.job == entry.job:
-            start = plan.from_where(Entry(kept, entry.times), now, since, store.noted(RAN).get(name, 0.0))
-        if start is not None:
-            del seen[name]
-            gone = store.take_back(name, start, entry.times)
-            detail = f"{len(gone)} that were said to be missed or skipped had not come yet"
-            store.act(Act(at=now, who=SERVER, what="plan again", job=name, detail=detail))
-        elif seen.get(name) != [since, kept.upto]:
+        before, ran = store.noted(BACK), store.noted(RAN)
+        seen = dict(before)
+        for entry in entries:
+            name, kept = entry.job.name, _kept(store, entry.job.name)
+            if kept is None:
+                continue
+            since, upto = seen.get(name, (now, kept.upto))
+            if upto != kept.upto or since > now:
+                since = now
             seen[name] = [since, kept.upto]
-        else:
-            return None
-        store.note_down(BACK, seen)
-    return start
+            if kept.job != entry.job:
+                continue
+            start = plan.from_where(Entry(kept, entry.times), now, since, ran.get(name, 0.0))
+            if start is not None:
+                found[name] = start
+                del seen[name]
+                gone = store.take_back(name, start, entry.times)
+                detail = f"{len(gone)} that were said to be missed or skipped had not come yet"
+                store.act(Act(at=now, who=SERVER, what="plan again", job=name, detail=detail))
+        if seen != before:
+            store.note_down(BACK, seen)
+    return found
+
+
+def _kept(store: Jobs, name: str) -> Kept | None:
+    """A job as it stands, None when it is gone."""
+    try:
+        return store.job(name)
+    except UsageError:
+        return None
 
 
 def recorded(

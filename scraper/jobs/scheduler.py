@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol, TypeVar
 
@@ -285,8 +285,8 @@ class Scheduler:
         ahead = [each for each in self._jobs.values() if plan.ahead(each, self._now)]
         if seen == self._seen and not ahead:
             return
-        for entry in ahead:
-            await self._take_back(entry, before.get(entry.job.name))
+        if ahead:
+            await self._take_back(ahead, before)
         planned = ((entry.next, name) for name, entry in self._jobs.items())
         self._due = [each for each in planned if each[0] < math.inf]
         heapify(self._due)
@@ -295,16 +295,16 @@ class Scheduler:
             if old is None or new is None or old.kept.version != new.kept.version:
                 self._tell(News(name))
 
-    async def _take_back(self, entry: Entry, before: Entry | None) -> None:
-        """Plan a job anew that was planned by a clock that was ahead."""
-        name = entry.job.name
-        if before is None or before.kept != entry.kept:
-            seconds = entry.kept.upto - self._now
-            log.warning("job %r is planned %.0f s ahead: the clock was wrong then, or is now", name, seconds)
-        start = await self._apart(taken_back, self.store, entry, self._now)
-        if start is not None:
+    async def _take_back(self, ahead: Sequence[Entry], before: Mapping[str, Entry]) -> None:
+        """Plan jobs anew that were planned by a clock that was ahead."""
+        for entry in ahead:
+            name, old = entry.job.name, before.get(entry.job.name)
+            if old is None or old.kept != entry.kept:
+                seconds = entry.kept.upto - self._now
+                log.warning("job %r is planned %.0f s ahead: the clock was wrong then, or is now", name, seconds)
+        for name, start in (await self._apart(taken_back, self.store, ahead, self._now)).items():
             log.warning("job %r is planned anew: the clock has been back for %.0f s", name, self._now - start)
-            self._jobs[name] = Entry(replace(entry.kept, upto=start), entry.times)
+            self._jobs[name] = Entry(replace(self._jobs[name].kept, upto=start), self._jobs[name].times)
 
     async def _write(self, run: JobRun, attempt: Attempt | None = None) -> JobRun | None:
         """Put on record how a run stands, an attempt, and the runs that come after it; gives it as it is kept.
