@@ -52,7 +52,10 @@ OUTPUT: Meanings = {
         "as `-o` of `crawl`; `{date}`, `{run}` and `{spider}` are filled in; "
         "not where runs and the server keep their files; required",
     ),
-    "only": ("", "all items, or only what has changed since an earlier good run, with `_change` in each; needs `key`"),
+    "only": (
+        "",
+        "all items, or only what has changed since an earlier good run, with `_change` in each; needs `key`",
+    ),
     "append": ("", "add to what is there already"),
 }
 ALERTS: Meanings = {
