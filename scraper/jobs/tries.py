@@ -32,6 +32,7 @@ WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS guess_least ON guess (failures, at)",
     """CREATE TABLE IF NOT EXISTS device (hash BLOB PRIMARY KEY, user TEXT NOT NULL, at REAL NOT NULL)
 WITHOUT ROWID""",
+    "DROP TABLE IF EXISTS login",  # an older version kept addresses there
 )
 
 

@@ -328,6 +328,8 @@ def test_the_tokens_of_a_store_of_before_belong_to_the_users_who_made_them(acces
     words = [access.add_token("ci", "admin", by)[1] for by in ("eve", "root")]
     with store.change() as base:
         base.execute("ALTER TABLE token DROP COLUMN owner")
+        base.execute("CREATE TABLE login (id INTEGER PRIMARY KEY, address TEXT NOT NULL)")
     again = Access(store)
     found = [again.token(word) for word in words]
     assert [who.role for who in found if who is not None] == [Role.OPERATOR, Role.ADMIN]
+    assert store.rows("SELECT name FROM sqlite_master WHERE name = 'login'") == []  # nor are addresses kept on
