@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -165,7 +165,6 @@ FIRST, FOLDED = (
 ORDER = ("name", "spider", "note", "args", *FIRST, "output", *FOLDED)
 OUTPUT_PATH = re.compile(r"output\.\d{1,3}\.path")
 OUTPUT = re.compile(r"output(?:\[(\d+)\])?")
-Wrongs = Mapping[str, Sequence[str]]  # what is wrong, by the field that it stands beside, "" for none
 DOTS = 1000
 
 

@@ -35,7 +35,7 @@ TABLES = (
   used REAL NOT NULL, owner TEXT NOT NULL DEFAULT '')""",
     *tries.TABLES,
 )
-# A token of a user may no more than he may now; one without (`owner` "") was made by a command.
+# A token of a user may do no more than he may now; one without (`owner` "") was made by a command.
 TOKENS = "token t LEFT JOIN user u ON u.name = t.owner"
 ROLE = "min(t.role, CASE t.owner WHEN '' THEN t.role ELSE coalesce(u.role, 0) END)"
 
@@ -86,7 +86,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """An API token as it is shown after it was made; `expires` 0: never, `used` 0: not yet.
 
-    `role` is what it may now, `owner` the user with whom it ends, "" for none.
+    `role` is what it may do now, `owner` the user with whom it ends, "" for none.
     """
 
     id: int
@@ -277,7 +277,7 @@ class Access:
     def add_token(self, name: str, role: str, by: str, days: float = 0.0, *, owner: str = "") -> tuple[Token, str]:
         """A new token and what it is, which is shown this once; it ends after `days`, 0: never.
 
-        It ends with the user `owner` too, and may no more than he may at each time. Raises UsageError.
+        It ends with the user `owner` too, and may do no more than he may at that time. Raises UsageError.
         """
         if not (0 < len(name) <= 64 and name.isprintable()):
             raise UsageError(f"a token's name has 1 to 64 printable characters, not {name[:80]!r}")

@@ -78,7 +78,7 @@ def add_user(name: str, role: str, root: str | None) -> int:
 @click.argument("role", type=click.Choice(ROLES))
 @options.folder
 def set_role(name: str, role: str, root: str | None) -> int:
-    """Raise or lower the user NAME to ROLE; tokens of that user may no more than that."""
+    """Raise or lower the user NAME to ROLE; tokens of that user may do no more than that."""
     with _doors(root) as (desk, access):
         access.set_role(name, role)
         done(desk.acted(who(), "user", f"{name}: {role}"))
