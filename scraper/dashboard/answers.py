@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -46,7 +47,7 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = {name: error.headers[name] for name in KEPT if name in error.headers}
         return said(request, error.status, _words(error), headers)
     except TooMany as error:
-        return said(request, 429, str(error), {hdrs.RETRY_AFTER: f"{max(1, error.after):.0f}"})
+        return said(request, 429, str(error), {hdrs.RETRY_AFTER: str(ceil(error.after))})
     except NotThere as error:
         return said(request, 404, str(error))
     except NotAllowed as error:

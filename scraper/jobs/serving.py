@@ -197,7 +197,7 @@ class _Life:
 
 class _Signals:
     """The signals that end a server, heard from its first step to its last: there is no moment in which one of them
-    kills it. Those that come before there is somebody to hear them are kept.
+    kills it. Those that come while it is made ready are heard when it first waits for something.
 
     Not by the loop, which gives a signal that it lets go of its default action, and is closed before the process
     ends.
@@ -207,8 +207,7 @@ class _Signals:
         self._last = last
         self._loop = asyncio.get_running_loop()
         self._before: dict[int, Any] = {}
-        self._early: list[signal.Signals] = []
-        self._heard: Callable[[signal.Signals], None] = self._early.append
+        self._heard: Callable[[signal.Signals], None] = lambda number: None
 
     def __enter__(self) -> Self:
         for name in ENDING:
@@ -224,8 +223,6 @@ class _Signals:
     def tell(self, heard: Callable[[signal.Signals], None]) -> None:
         """Call this with each."""
         self._heard = heard
-        for number in self._early:
-            heard(number)
 
     def _come(self, number: int, _: object) -> None:
         with suppress(RuntimeError):  # the loop is closed
