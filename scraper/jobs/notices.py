@@ -130,21 +130,11 @@ class Notices(File):
         found = self.row(f"SELECT {_DELIVERY} FROM delivery WHERE id = ?", id)
         return None if found is None else _delivery(found)
 
-    def due_deliveries(self, now: float, most: int = 100) -> list[Delivery]:
-        """The messages that are to be sent by now, the longest due first."""
-        text = f"SELECT {_DELIVERY} FROM delivery WHERE {_OWED} AND due <= ? ORDER BY due LIMIT ?"
-        return [_delivery(row) for row in self.rows(text, now, most)]
-
     def owed(self, channel: str = "") -> list[Delivery]:
         """The messages (to a channel) that are neither sent nor given up, the longest due first."""
         which, values = (" AND channel = ?", [channel]) if channel else ("", [])
         text = f"SELECT {_DELIVERY} FROM delivery WHERE {_OWED}{which} ORDER BY due"
         return [_delivery(row) for row in self.rows(text, *values)]
-
-    def next_delivery(self) -> float | None:
-        """When the next message is due, None when there is none."""
-        found = self.row(f"SELECT min(due) FROM delivery WHERE {_OWED}")
-        return found[0] if found else None
 
     def update_delivery(self, delivery: Delivery) -> None:
         """Write how a message stands; one that was sent or given up stays so."""

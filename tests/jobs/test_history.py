@@ -90,7 +90,7 @@ QUERIES: dict[str, Callable[[Jobs], object]] = {
         jobs.open_alerts("job7"),
         jobs.last_alert("job7", "failed"),
     ),
-    "deliveries": lambda jobs: (jobs.due_deliveries(1.0), jobs.next_delivery(), jobs.untold()),
+    "deliveries": lambda jobs: (jobs.owed(), jobs.deliveries(9), jobs.untold()),
     "base": lambda jobs: (jobs.base("job7", "s", ["id"]), jobs.told("job7", "s")),
     "owed": lambda jobs: (jobs.owed("ops"), jobs.unjudged(), jobs.notes(5), jobs.first("job7")),
 }
@@ -222,12 +222,11 @@ def test_alerts_are_told_once_to_each_channel(jobs: Jobs, home: Path) -> None:
     )
     assert jobs.untold() == []
     assert jobs.last_alert("shop", "failed", told=True) == replace(alert, told=3.0)
-    assert (jobs.next_delivery(), jobs.due_deliveries(4.0)) == (5.0, [])
-    assert [each.channel for each in jobs.due_deliveries(9.0)] == ["b", "a"]
+    assert [(each.channel, each.due) for each in jobs.owed()] == [("b", 5.0), ("a", 9.0)]
     jobs.update_delivery(replace(queued[1], tries=1, sent=6.0))
     jobs.update_delivery(replace(queued[1], tries=9))  # it stays sent
-    assert jobs.due_deliveries(9.0) == [queued[0]]
+    assert jobs.owed() == [queued[0]]
     assert jobs.deliveries()[0].sent == 6.0
     assert jobs.end_alert(alert.id, 8.0, [Delivery(channel="a", recovered=(alert.id,), due=8.0)])
     assert not jobs.end_alert(alert.id, 9.0, [Delivery(channel="a", recovered=(alert.id,), due=8.0)])
-    assert [each.recovered for each in jobs.due_deliveries(9.0)] == [(alert.id,), ()]
+    assert [each.recovered for each in jobs.owed("a")] == [(alert.id,), ()]
