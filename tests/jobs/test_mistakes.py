@@ -12,6 +12,7 @@ from scraper.cli.jobs import given
 from scraper.convert import Unfit
 from scraper.dashboard.given import only
 from scraper.errors import Mistakes, UsageError
+from scraper.jobs import password
 from scraper.jobs.access import Access, Role
 from scraper.jobs.channels import check_headers
 from scraper.jobs.declared import job_from, server_from
@@ -134,7 +135,8 @@ def test_what_is_wrong_for_all_jobs_is_named_with_its_table(tables: dict[str, An
     assert [word for word in words if word not in said] == [], said
 
 
-def test_what_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
+def test_what_is_not_there_is_told_with_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(password, "COST", 2**4)
     with Jobs(tmp_path) as store:
         access = Access(store)
         assert refused(access.set_role, "ann", "viewer") == "there is no user 'ann'; there are none"
