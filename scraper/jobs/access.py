@@ -111,12 +111,7 @@ class Access:
         self._none = password.hashed(secrets.token_urlsafe(16))  # what a name nobody has is compared with
         self._there = not store.read_only or _there(store)
         if not store.read_only:
-            with store.change() as base:
-                for statement in TABLES:
-                    base.execute(statement)
-                if "owner" not in {row[1] for row in store.rows("PRAGMA table_info(token)")}:  # of an older version
-                    base.execute("ALTER TABLE token ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
-                    base.execute('UPDATE token SET owner = "by" WHERE "by" IN (SELECT name FROM user)')
+            _make(store)
 
     # -- users --------------------------------------------------------------------------------------
 
@@ -332,11 +327,28 @@ def network(address: str) -> str:
     return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))
 
 
+def _make(store: File) -> None:
+    """Make the tables that are not there, and bring those of an older version up to date."""
+    with store.change() as base:
+        for statement in TABLES:
+            base.execute(statement)
+        if "owner" not in {row[1] for row in store.rows("PRAGMA table_info(token)")}:  # of an older version
+            base.execute("ALTER TABLE token ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+            base.execute('UPDATE token SET owner = "by" WHERE "by" IN (SELECT name FROM user)')
+
+
 def _there(store: File) -> bool:
-    """Whether a store that is only read has users. Raises StoreError when it is of an older version."""
+    """Whether a store that is only read has users; one of an older version is brought up to date first.
+
+    Raises StoreError where that cannot be done.
+    """
     found = {name for (name,) in store.rows("SELECT name FROM sqlite_master WHERE name IN ('user', 'device')")}
     if found == {"user"}:
-        raise StoreError(f"{store.path} is of an older version: open it once where it can be written")
+        try:
+            with File(store.home) as own:
+                _make(own)
+        except StoreError as error:
+            raise StoreError(f"what says who may log in is of an older version: {error}") from error
     return bool(found)
 
 

@@ -110,6 +110,12 @@ class Examination:
             last = now if self._asked is Ask.KILL else now + PATIENCE
             self._ends.reschedule(min(self._ends.when() or last, last))
 
+    def told(self) -> bool:
+        """Whether all changes were told, by this comparison or the one before it, however that has ended."""
+        done = kept(self._folder)
+        before = self._before.run if self._before is not None else ""
+        return done is not None and done.told and (done.old, done.key) == (before, self._job.key)
+
     def sentence(self, trouble: str) -> str:
         """What there is to say of the run when the comparison has ended so, "" for nothing."""
         if not self._job.key:

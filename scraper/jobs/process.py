@@ -263,6 +263,9 @@ class CrawlProcess:
             trouble = await examination.watch(child)
         except OSError as error:
             trouble = f"the comparison cannot be started: {error.strerror}"
+        told = await asyncio.to_thread(examination.told)
+        if trouble and told:  # killed behind that, or its log was full
+            trouble = ""
         if not trouble and job.key:
             self._runner.told(self._run, job)
         return trouble

@@ -177,6 +177,17 @@ async def test_a_server_that_died_behind_a_comparison_repeats_nothing(shop: Shop
     assert (shop.root / "shop" / second.run / "changes.json").read_bytes() == before
 
 
+async def test_a_comparison_that_is_killed_behind_its_end_has_told_all(shop: Shop) -> None:
+    await shop.over(shop.crawled(1, 5))
+    second = shop.crawled(2, 6)
+    await (await shop.runner.adopt(second)).ended
+    again = await shop.over(second, kill=True)
+    assert (again.why, again.told, again.changed) == ("", '["id"]', 1)
+    third = await shop.over(shop.crawled(3, 7))
+    assert shop.old(third) == second.run
+    assert shop.told() == [("added", 0, 5), ("changed", 0, 6), ("changed", 0, 7)]
+
+
 async def test_runs_that_end_at_once_are_compared_one_after_the_other(shop: Shop) -> None:
     first = await shop.over(shop.crawled(1, 5))
     both = await asyncio.gather(shop.over(shop.crawled(2, 6)), shop.over(shop.crawled(3, 5)))
