@@ -26,7 +26,6 @@ LATE = 60.0  # seconds after its time at which a run that has not been planned w
 MOST = 1000  # rows a job and look, more missed times than that share one row; and runs of a job that wait
 STEADY = 600.0  # seconds for which a clock that was set back must have gone on before it is believed
 ASLEEP = "no server was awake at this time"
-_NONE = (-math.inf, 0)  # before every age
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -293,8 +292,9 @@ class _Old(msgspec.Struct, frozen=True):
 
 def _old(situation: Situation) -> dict[str, _Old]:
     """By job, where newer runs end older ones and there are some; O(runs)."""
+    now = situation.now
     theirs: dict[str, list[JobRun]] = {}
-    for run in sorted(situation.runs, key=age):
+    for run in sorted(situation.runs, key=lambda run: _seniority(run, now)):
         entry = situation.jobs.get(run.job)
         if entry is not None and entry.job.overlap in (Overlap.CANCEL, Overlap.KILL):
             theirs.setdefault(run.job, []).append(run)
@@ -302,8 +302,8 @@ def _old(situation: Situation) -> dict[str, _Old]:
     for name, runs in theirs.items():
         ready = [run for run in runs if _comes(situation, run)]
         waiting = [run for run in ready if run.state is State.QUEUED]
-        old = _older(runs, ready)
-        past = {run.id for run in _older(runs, [run for run in runs if run.state is State.RUNNING])}
+        old = _older(runs, ready, now)
+        past = {run.id for run in _older(runs, [run for run in runs if run.state is State.RUNNING], now)}
         ids = {run.id for run in old}
         place = next((run for run in waiting if run.id in ids and run.id not in past), None)
         if old:
@@ -311,11 +311,19 @@ def _old(situation: Situation) -> dict[str, _Old]:
     return found
 
 
-def _older(runs: Sequence[JobRun], ready: Sequence[JobRun]) -> list[JobRun]:
+def _older(runs: Sequence[JobRun], ready: Sequence[JobRun], now: float) -> list[JobRun]:
     """Those than which one that is ready is newer; but for those of which both are made up for."""
-    newest = max(map(age, ready), default=_NONE)
-    other = max((age(run) for run in ready if run.cause is not Cause.CATCH_UP), default=_NONE)
-    return [run for run in runs if age(run) < (other if run.cause is Cause.CATCH_UP else newest)]
+    none = (False, -math.inf, 0)
+    newest = max((_seniority(run, now) for run in ready), default=none)
+    other = max((_seniority(run, now) for run in ready if run.cause is not Cause.CATCH_UP), default=none)
+    return [run for run in runs if _seniority(run, now) < (other if run.cause is Cause.CATCH_UP else newest)]
+
+
+def _seniority(run: JobRun, now: float) -> tuple[bool, float, int]:
+    """Sorts the runs of a job as `age` does, but that those are the oldest which began, or were asked for, by a
+    clock that was ahead."""
+    by_then = run.planned > now and (run.attempts > 0 or run.cause in (Cause.HAND, Cause.AFTER))
+    return not by_then, run.planned, run.id
 
 
 def _lined_up(situation: Situation) -> list[JobRun]:
@@ -323,7 +331,7 @@ def _lined_up(situation: Situation) -> list[JobRun]:
     place = {run.id: run for run in situation.runs} | places(situation)
     gone = {run.id for old in _old(situation).values() for run in old.runs if run.state is State.QUEUED}
     left = (run for run in situation.runs if run.id not in gone)
-    return sorted(left, key=lambda run: line(run)[:2] + age(place[run.id]))
+    return sorted(left, key=lambda run: line(run)[:2] + min(age(run), age(place[run.id])))
 
 
 def _comes(situation: Situation, run: JobRun) -> bool:

@@ -194,7 +194,10 @@ class Judge:
         if run.stopped_by != NEWER:
             for id in [id for id in waits if id == run.id or id not in self.open]:
                 del waits[id]
-        elif not self.ready(before):
+        elif not self.ready(before) or any(
+            each.job == run.job and each.state is State.RUNNING and each.planned > run.planned
+            for each in self.open.values()
+        ):
             del waits[run.id]
 
     def begins(self, run: JobRun) -> None:
@@ -222,8 +225,8 @@ class Judge:
             first = [each for each in ready if self.place(each) < place and self.could_begin(each)]
             assert not first, f"{run} begins before {first}"
         waits = self.waits[run.job]
-        for each in [each for each in waits.values() if (each.planned, each.id) <= (run.planned, run.id)]:
-            del waits[each.id]
+        for id in [id for id, each in waits.items() if id not in self.open or each.planned <= run.planned]:
+            del waits[id]
 
     def ready(self, run: JobRun) -> bool:
         """Whether it waits for its turn alone."""

@@ -231,6 +231,13 @@ def test_a_newer_run_has_the_place_in_the_line_of_the_one_that_waits_before_it()
     assert plan.places(retried) == {}
 
 
+def test_a_run_of_a_clock_that_was_ahead_is_older_than_one_of_now() -> None:
+    job: dict[str, Any] = {"shop": {"overlap": "cancel"}}
+    begun, asked, to_come = running(1, NOON + DAY), run(2, cause=Cause.HAND), run(3, NOON + 2 * DAY)
+    assert [each.id for each, _ in plan.outdated(situation(begun, asked, to_come, **job))] == [1]
+    assert ids(plan.turns(situation(asked, to_come, **job))) == [2]
+
+
 def test_what_comes_after_a_run_comes_once_for_each_job_that_says_so() -> None:
     jobs: dict[str, Any] = {"shop": {}, "prices": {"after": ("shop",)}, "busy": {"after": ("shop",)}, "other": {}}
     parent = run(1, state=State.FINISHED, ended=NOON + 5)
