@@ -11,7 +11,7 @@ import msgspec
 
 from . import url as urls
 from .errors import StoreError, UsageError
-from .folder import ENDED, RunFolder, RunInfo, all_runs, find
+from .folder import ENDED, RunFolder, RunInfo, age, all_runs, find
 from .frontier.entries import QUEUED, WAITING, Story
 from .frontier.ledger import Ledger
 from .frontier.verdict import forbidding, outside, unfit
@@ -83,7 +83,7 @@ def check_state(folder: RunFolder) -> None:
 
 def _newest(root: Path, host: str, spider: str) -> RunFolder:
     """The newest run that has met a host, else the newest one."""
-    every = sorted(all_runs(root), key=lambda each: each.run, reverse=True)
+    every = sorted(all_runs(root), key=age, reverse=True)
     kept = [each for each in every if each.state.is_file() and spider in ("", each.path.parent.name)]
     if not kept:
         of = f" of spider {spider!r}" if spider else ""

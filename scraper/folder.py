@@ -287,7 +287,7 @@ class RunFolder:
 
 
 def new_id(started: float) -> str:
-    """The id of a run: the time (wall-clock seconds) and a few random letters, so that ids sort by time."""
+    """The id of a run: the time (wall-clock seconds) and a few random letters; what sorts runs is `age`."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}-{secrets.token_hex(2)}"
 
 
@@ -336,12 +336,17 @@ class _Version(msgspec.Struct):
     schema: int = 1
 
 
+def age(folder: RunFolder) -> tuple[float, str]:
+    """Sorts runs from the oldest to the newest; ids do not: those of one second are in no order."""
+    with suppress(UsageError):
+        return folder.read().started, folder.run
+    return 0.0, folder.run
+
+
 def runs_of(folder: Path) -> list[RunFolder]:
-    """The runs of one spider, oldest first."""
-    if not folder.is_dir():
-        return []
-    found = [RunFolder(path) for path in sorted(folder.iterdir()) if not path.is_symlink() and path.is_dir()]
-    return [each for each in found if (each.path / "run.json").is_file()]
+    """The runs of one spider, oldest first; one whose record cannot be read comes before all others."""
+    found = (RunFolder(path.parent) for path in folder.glob("*/run.json"))
+    return sorted((each for each in found if not each.path.is_symlink()), key=age)
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:

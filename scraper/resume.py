@@ -20,6 +20,7 @@ from .folder import (
     Place,
     RunFolder,
     RunInfo,
+    age,
     checked_id,
     find,
     runs_of,
@@ -296,9 +297,9 @@ def _continuing(folder: RunFolder, info: RunInfo, now: float, words: Words, chan
 
 def _anew(home: Path, others: list[tuple[RunFolder, str]], words: Words) -> str:
     """Why the newest unfinished run is not the one; nothing of one that a newer run has made up for."""
-    last = next((folder.run for folder in reversed(runs_of(home)) if folder.ended()), "")
+    last = next((age(folder) for folder in reversed(runs_of(home)) if folder.ended()), (0.0, ""))
     for folder, why in others:
-        if folder.run > last:
+        if age(folder) > last:
             how = f"; to continue it: {words.resume(folder)}" if folder.state.is_file() else ""
             return f"starting a new run; {folder.run} is unfinished but {why}{how}"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """`--processes` holds wherever the quick settings do; an example takes what a busy machine lets it have."""
+    # Reading the certificates of the world, which no test needs, is a seventh of what the start of a crawl costs.
+    os.environ["SSL_CERT_FILE"] = os.devnull
     examples.register_profile("suite", deadline=None)
     examples.load_profile("suite")
     config.addinivalue_line("markers", "alone(reason): looks at what only a crawl in one process has")

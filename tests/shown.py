@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.ports import free_port
 
 HOME = "/srv/bookshop"  # where the pages keep their project
 RUN = re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{4}\b")
@@ -17,18 +18,24 @@ COUNT = re.compile(r"\d+( \S+\.\w+)?")  # what `wc -l` says, which has to be tru
 SPAN = re.compile(r"# (?:s|min) ago")
 PACE = "0.01"  # seconds between the requests of a crawl that is waited for; one to be killed keeps its own
 # An example that waits is long enough: here `sleep` lasts until the crawl beside it has recorded more items;
-# `sleep 2` is for a server that has to begin first.
+# `sleep 2` is for a server that has to begin first, and lasts until it has answered.
 SHIM = """#!/bin/sh
 [ "$1" = serve ] && {{ shift; set -- serve --port {port} "$@"; }}
 exec "{python}" -m scraper "$@"
 """
 PRELUDE = """
-count() { cat output/*/2*/items.jsonl 2>/dev/null | wc -l; }
-sleep() {
-  [ "$1" = 2 ] && { command sleep 2; return; }
+answers() {{
+  exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET /healthz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 &&
+    read -r -t 60 <&3
+}}
+count() {{ cat output/*/2*/items.jsonl 2>/dev/null | wc -l; }}
+sleep() {{
   local before=$(count) tries=0
-  while [ $(count) -lt $((before + 5)) ] && [ $tries -lt 600 ]; do command sleep 0.05; tries=$((tries + 1)); done
-}
+  while [ $tries -lt 600 ]; do
+    if [ "$1" = 2 ]; then (answers) 2>/dev/null && return; else [ $(count) -lt $((before + 5)) ] || return; fi
+    command sleep 0.05; tries=$((tries + 1))
+  done
+}}
 """
 
 
@@ -36,15 +43,15 @@ def told(block: str, folder: Path) -> str:
     """Run a whole block with bash there, `scraper` being this project's command; gives all that it printed."""
     programs = folder.parent / "bin"
     programs.mkdir(exist_ok=True)
-    command = programs / "scraper"
-    command.write_text(SHIM.format(python=sys.executable, port=_free_port()), encoding="utf-8")
+    command, port = programs / "scraper", free_port()
+    command.write_text(SHIM.format(python=sys.executable, port=port), encoding="utf-8")
     command.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPER_")}
     root = str(Path(__file__).parents[1])
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     environment = kept | {"PATH": path, "PYTHONPATH": root, "PYTHONWARNINGS": "error"}
     done = subprocess.run(
-        ["bash", "-c", f"{PRELUDE}{_hurried(block)}\nwait"],
+        ["bash", "-c", f"{PRELUDE.format(port=port)}{_hurried(block)}\nwait"],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -57,20 +64,13 @@ def told(block: str, folder: Path) -> str:
 
 
 def _hurried(block: str) -> str:
-    """The block with PACE for every crawl that it waits for."""
+    """The block with PACE for every crawl that it waits for, those of a server among them."""
     lines = []
     for line in block.splitlines():
-        if line.startswith("scraper ") and not line.rstrip().endswith("&"):
+        if line.startswith("scraper serve") or (line.startswith("scraper ") and not line.rstrip().endswith("&")):
             line = f"SCRAPER_DELAY={PACE} " + line.replace("delay=0.05", f"delay={PACE}")
         lines.append(line)
     return "\n".join(lines)
-
-
-def _free_port() -> int:
-    """A port for a server: the usual one may be another's."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 def missing(shown: str, said: str) -> list[str]:

@@ -43,7 +43,7 @@ def begun(root: Path, at: float = START, spider: str = "shop") -> RunFolder:
 
 def ended(root: Path, state: str, at: float = START, keep: int = 0) -> RunFolder:
     folder = begun(root, at)
-    folder.close(RunInfo(run=folder.run, spider="shop", state=state), keep=keep)
+    folder.close(RunInfo(run=folder.run, spider="shop", started=at, state=state), keep=keep)
     return folder
 
 
@@ -254,6 +254,16 @@ def test_all_runs_are_listed_spider_by_spider_oldest_first(tmp_path: Path) -> No
     (tmp_path / "README.md").touch()
     assert [folder.run for folder in all_runs(tmp_path)] == [other.run, early.run, late.run]
     assert list(all_runs(tmp_path / "nowhere")) == []
+
+
+def test_runs_are_in_the_order_in_which_they_began_whatever_their_ids(tmp_path: Path) -> None:
+    for number, run in enumerate(("1-e", "1-a", "1-d", "1-b", "1-c")):  # of one second
+        folder = RunFolder.make(tmp_path, "shop", START, run)
+        folder.write(RunInfo(run=run, spider="shop", started=START + number / 10, state=FAILED))
+    assert names(tmp_path) == ["1-e", "1-a", "1-d", "1-b", "1-c"]
+    assert find(tmp_path, "shop").run == "1-c"
+    folder.close(RunInfo(run=run, spider="shop", started=START + 1, state=FAILED), keep=2)
+    assert names(tmp_path) == ["1-b", "1-c"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk takes root")

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from ..errors import StoreError, UsageError
-from ..folder import RUNNING, RunFolder, RunInfo, all_runs, find
+from ..folder import RUNNING, RunFolder, RunInfo, age, all_runs, find
 from ..frontier.entries import ENDS, QUEUED, WAITING, Count
 from ..logs import clean
 from ..reasons import Reason
@@ -35,7 +35,7 @@ def command(run: str, root: str | None) -> int:
     place = output_folder(root)
     if run:
         return _one(find(place, run))
-    rows = [_row(each) for each in sorted(all_runs(place), key=lambda each: each.run)]
+    rows = [_row(each) for each in sorted(all_runs(place), key=age)]
     if not rows:
         click.echo(f"no runs in {place}/", err=True)
         return 0

@@ -31,7 +31,7 @@ KILLS = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP}
 def begun(run: JobRun, now: float) -> JobRun:
     """The run as it is on record before its process is started, with the id of its crawl.
 
-    An id is the time, the planned run and its attempt, so no two are equal, and those of a spider sort by time.
+    An id is the time, the planned run and its attempt, so no two are equal.
     """
     run = replace(run, state=State.RUNNING, attempts=run.attempts + 1, pid=0, birth="", why="", exit_code=None)
     if not run.run:

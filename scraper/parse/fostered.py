@@ -15,6 +15,7 @@ copied.
 from __future__ import annotations
 
 import re
+from functools import cache
 from random import random
 
 from .elements import RAW
@@ -66,7 +67,7 @@ _OTHER = (
 )
 _CALM = _ELEMENT + rb"|" + _CELL + rb"|" + _DRAWING
 # Up to the next piece, or to what is not read. Not possessive: Python 3.11 fails where groups are in such a loop.
-_PIECE = re.compile(
+_PIECE = (
     rb"(?:" + _CALM + rb"|" + _OTHER + rb"(?=<|\Z)){0,64}"
     rb"(?:(?!" + _CALM.replace(b"name", b"same") + rb")" + _OTHER + rb"(?P<text>[^<]++))?"
 )
@@ -100,9 +101,9 @@ def pieces(html: bytes) -> tuple[int, int]:
     """How many pieces of text may be joined to others, and their bytes; of lower-case HTML. O(length)."""
     count = text = 0
     size = len(html)
-    place = html.find(b"<")
+    place, match = html.find(b"<"), _piece().match
     while 0 <= place < size:
-        found = _PIECE.match(html, place)
+        found = match(html, place)
         if found is None or found.end() == place:
             return count + html.count(b"<", place), text + size - place
         if found["text"] is not None:
@@ -110,6 +111,12 @@ def pieces(html: bytes) -> tuple[int, int]:
             text += len(found["text"])
         place = found.end()
     return count, text
+
+
+@cache
+def _piece() -> re.Pattern[bytes]:
+    """Made when a page is large enough to be looked at: it takes 16 ms, at the start of every process otherwise."""
+    return re.compile(_PIECE)
 
 
 def _longest(html: bytes) -> int:

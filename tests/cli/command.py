@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import forks
+
 ROOT = Path(__file__).parents[2]
 BOOKS = str(ROOT / "spiders" / "books.py")
 FAST = ("-s", "delay=0")
 PIPE = asyncio.subprocess.PIPE
+Process = forks.Process | asyncio.subprocess.Process
 
 
 @dataclass
@@ -34,8 +37,10 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 async def begin(
     *words: str, cwd: Path, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
     out: int = PIPE, err: int = PIPE,
-) -> asyncio.subprocess.Process:  # fmt: skip
+) -> Process:  # fmt: skip
     """Start `scraper WORDS`, `under` another command; its streams are piped, or go to the descriptors given."""
+    if forks.FORKS and not under:
+        return await forks.begun(words, cwd, environment(env), out, err)
     return await asyncio.create_subprocess_exec(
         *under, sys.executable, "-m", "scraper", *words,
         cwd=cwd, env=environment(env), stdin=PIPE, stdout=out, stderr=err,
@@ -47,7 +52,7 @@ async def scraper(*words: str, cwd: Path, env: Mapping[str, str] | None = None, 
     return await ended(await begin(*words, cwd=cwd, env=env), typed)
 
 
-async def ended(process: asyncio.subprocess.Process, typed: str = "") -> Done:
+async def ended(process: Process, typed: str = "") -> Done:
     """Wait for a command that was begun; it is killed when the test gives up."""
     try:
         out, err = await process.communicate(typed.encode())

@@ -21,21 +21,15 @@ from scraper.jobs.job import Job
 from scraper.jobs.record import Cause, JobRun
 from scraper.jobs.store import Jobs
 from tests.cli.command import begin, ended, scraper
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.skipif(os.name != "posix", reason="needs Linux or macOS"), pytest.mark.timeout(60)]
-
-
-def free() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        number: int = found.getsockname()[1]
-    return number
 
 
 @asynccontextmanager
 async def serving(folder: Path, *words: str, err: int = asyncio.subprocess.PIPE) -> AsyncIterator[str]:
     """A server that listens; gives its address, and sees that it ends in good order."""
-    port = free()
+    port = free_port()
     process = await begin("serve", "--port", str(port), *words, cwd=folder, err=err)
     address = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session, asyncio.timeout(20):
@@ -144,7 +138,7 @@ async def test_a_second_server_is_refused_because_there_is_one_whatever_its_port
 
 
 async def test_it_listens_at_every_address_of_a_name() -> None:
-    port = free()
+    port = free_port()
     addresses = {found[4][0] for found in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
     with bound(Place(host="localhost", port=port)) as doors:
         assert {door.getsockname()[0] for door in doors} <= addresses
@@ -154,6 +148,6 @@ async def test_it_listens_at_every_address_of_a_name() -> None:
 
 async def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
     await scraper("serve", "--reset-password", cwd=tmp_path)
-    refused = await scraper("serve", "--host", "192.0.2.1", "--public", "--port", str(free()), cwd=tmp_path)
+    refused = await scraper("serve", "--host", "192.0.2.1", "--public", "--port", str(free_port()), cwd=tmp_path)
     assert (refused.code, len(refused.err.splitlines())) == (2, 1), refused.err
     assert refused.err.endswith(": Cannot assign requested address\n")

@@ -17,7 +17,7 @@ import pytest
 
 from scraper.testing.answers import tree_path
 from scraper.testing.site import Site
-from tests.cli.command import FAST, Done, begin, ended, scraper
+from tests.cli.command import FAST, Done, Process, begin, ended, scraper
 
 SPIDER = """
 import asyncio, time
@@ -39,7 +39,6 @@ PAGES = 40
 WORDS = (
     "crawl", "one.py", *FAST, "-s", "per_host=2", "-s", "commit_every=0.05", "-o", "a.jsonl", "-o", "b.csv",
 )  # fmt: skip
-Process = asyncio.subprocess.Process
 
 
 @pytest.fixture

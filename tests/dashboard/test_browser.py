@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from scraper.jobs.job import Job
 from scraper.jobs.store import Jobs
 from scraper.testing.process import SiteProcess
 from tests.dashboard.hostile import fill
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -93,9 +93,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(project: Path) -> Iterator[tuple[str, str]]:
     """The address of `scraper serve` in the project, and the password."""
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     made = subprocess.run(
         command("serve", "--reset-password"), cwd=project, env=environ, capture_output=True, text=True, check=True
     )

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sys
+import time
 import tracemalloc
 import zlib
 from collections import Counter
@@ -258,15 +259,14 @@ async def test_a_line_of_twelve_megabytes_is_read(tmp_path: Path) -> None:
 
 
 async def test_a_page_that_is_slow_to_parse_holds_up_no_other(site: Site) -> None:
-    loop = asyncio.get_running_loop()
     worst = 0.0
 
     async def watch() -> None:
         nonlocal worst
         while True:
-            began = loop.time()
+            began = time.process_time()  # a machine that gives us nothing holds up everybody, too
             await asyncio.sleep(0.01)
-            worst = max(worst, loop.time() - began - 0.01)
+            worst = max(worst, time.process_time() - began)
 
     class Reads(Walk):
         def parse(self, response: Response) -> Any:

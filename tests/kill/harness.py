@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 from scraper.testing.trial import Truth
 from scraper.testing.trial_site import TrialProcess
+from tests.forks import FORKS, Fork
 
 from . import readers
 from .readers import Items
@@ -95,11 +96,15 @@ class Ordeal:
             words += ["-o", output]
         return [*words, *self.more]
 
-    def begin(self, log: Any, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def begin(self, log: Any, env: Mapping[str, str] | None = None) -> Fork | subprocess.Popen[bytes]:
         """Start the command in a process group of its own."""
         self.folder.mkdir(exist_ok=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SCRAPER_")}
         kept |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | dict(self.env) | dict(env or {})
+        if FORKS:
+            with open(os.devnull, "rb") as nothing:
+                streams = (nothing.fileno(), log.fileno(), log.fileno())
+                return Fork(self.command[3:], self.folder, kept, streams, session=True)
         return subprocess.Popen(
             self.command, cwd=self.folder, env=kept, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
@@ -126,7 +131,7 @@ class Ordeal:
         assert not hung, f"it hung:\n{end.said[-3000:]}"
         return end
 
-    def _works(self, process: subprocess.Popen[bytes], sent: int) -> bool:
+    def _works(self, process: Fork | subprocess.Popen[bytes], sent: int) -> bool:
         """Wait until it has sent a request; true when it has ended."""
         limit = time.monotonic() + PATIENCE
         while self.site.sent == sent and time.monotonic() < limit:
@@ -341,7 +346,7 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _ends(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def _ends(process: Fork | subprocess.Popen[bytes], seconds: float) -> bool:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -28,7 +28,8 @@ static size_t below_length;
 static int log_fd = -1, data, stay, failing_errno;
 static long fail_at, number;
 
-__attribute__((constructor)) static void begin(void) {
+/* When the library is loaded, or later: a fork of a process that has it gets its environment after that. */
+__attribute__((constructor)) void shim_begin(void) {
     const char *folder = getenv("SHIM_BELOW"), *path = getenv("SHIM_LOG"), *text;
     if (!folder || !path) return;
     snprintf(below, sizeof below, "%s/", folder);
