@@ -279,7 +279,11 @@ def outdated(situation: Situation) -> Iterator[tuple[JobRun, str]]:
 def places(situation: Situation) -> dict[int, JobRun]:
     """Which run's place in the line a newer run of its job has, by the id of the newer one; it ends the older one
     when it begins."""
-    return {old.first: old.place for old in _old(situation).values() if old.place is not None}
+    return _places(_old(situation))
+
+
+def _places(old: Mapping[str, _Old]) -> dict[int, JobRun]:
+    return {each.first: each.place for each in old.values() if each.place is not None}
 
 
 class _Old(msgspec.Struct, frozen=True):
@@ -294,12 +298,15 @@ def _old(situation: Situation) -> dict[str, _Old]:
     """By job, where newer runs end older ones and there are some; O(runs)."""
     now = situation.now
     theirs: dict[str, list[JobRun]] = {}
-    for run in sorted(situation.runs, key=lambda run: _seniority(run, now)):
+    for run in situation.runs:
         entry = situation.jobs.get(run.job)
         if entry is not None and entry.job.overlap in (Overlap.CANCEL, Overlap.KILL):
             theirs.setdefault(run.job, []).append(run)
     found = {}
     for name, runs in theirs.items():
+        if len(runs) == 1:
+            continue
+        runs.sort(key=lambda run: _seniority(run, now))
         ready = [run for run in runs if _comes(situation, run)]
         waiting = [run for run in ready if run.state is State.QUEUED]
         old = _older(runs, ready, now)
@@ -328,10 +335,11 @@ def _seniority(run: JobRun, now: float) -> tuple[bool, float, int]:
 
 def _lined_up(situation: Situation) -> list[JobRun]:
     """The runs in the order of their turns, without those that wait and make place for a newer one."""
-    place = {run.id: run for run in situation.runs} | places(situation)
-    gone = {run.id for old in _old(situation).values() for run in old.runs if run.state is State.QUEUED}
+    old = _old(situation)
+    gone = {run.id for each in old.values() for run in each.runs if run.state is State.QUEUED}
+    place = {id: age(run) for id, run in _places(old).items()}
     left = (run for run in situation.runs if run.id not in gone)
-    return sorted(left, key=lambda run: line(run)[:2] + min(age(run), age(place[run.id])))
+    return sorted(left, key=lambda run: line(run)[:2] + min(age(run), place.get(run.id, age(run))))
 
 
 def _comes(situation: Situation, run: JobRun) -> bool:

@@ -215,8 +215,9 @@ class Scheduler:
     async def _begin(self) -> None:
         """Begin the runs whose turn it is."""
         situation = self._situation()
-        places = plan.places(situation)
-        for waiting in plan.turns(situation):
+        turns = plan.turns(situation)
+        places = plan.places(situation) if turns else {}
+        for waiting in turns:
             if (working := self.working.get(waiting.id)) is not None:
                 working.doubt()
                 continue
