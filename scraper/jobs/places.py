@@ -12,6 +12,7 @@ from ..errors import Mistakes, UsageError
 from .secret import is_secret
 
 Place = tuple[str, ...]  # ("jobs", "shop", "alerts", "failed"), of one of several outputs "output[1]"
+DEEPEST = 32  # names of a key by which its line is looked for
 NAMED = frozenset({"jobs", "channels"})  # tables of named tables
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\[\d+\])?")
 _PART = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*(\.|=|\])""")
@@ -77,33 +78,42 @@ def dotted(names: Sequence[str]) -> str:
     return ".".join(name if _PLAIN.fullmatch(name) else f'"{name}"' for name in names)
 
 
-def line_of(text: str, place: Place) -> int | None:
-    """The number of the line that gives a key, or, when it is missing, that begins its table; None: not found."""
-    place = tuple(name.partition("[")[0] if name.endswith("]") else name for name in place)
-    best, found = 0, None
-    table: Place = ()
-    inside = ""  # the quotes of a text of several lines
-    for number, line in enumerate(text.splitlines(), 1):
-        if inside:
-            inside = "" if inside in line else inside
-            continue
-        bare = line.strip()
-        if bare.startswith("["):
-            table = names = _names(bare.lstrip("["), "]")
-        else:
-            names = (*table, *given) if (given := _names(bare, "=")) else ()
-        depth = min(len(names), len(place))
-        if depth > best and names[:depth] == place[:depth]:
-            best, found = depth, number
-        for quotes in ('"""', "'''"):
-            if line.count(quotes) == 1:
-                inside = quotes
-    return found
+class Lines:
+    """The lines of a jobs.toml that give its keys, found in one pass: thousands of keys may be wrong."""
+
+    def __init__(self, text: str) -> None:
+        self._own: dict[Place, int] = {}  # the first line that names exactly this
+        self._within: dict[Place, int] = {}  # or something in it
+        table: Place = ()
+        inside = ""  # the quotes of a text of several lines
+        for number, line in enumerate(text.splitlines(), 1):
+            if inside:
+                inside = "" if inside in line else inside
+                continue
+            bare = line.strip()
+            if bare.startswith("["):
+                table = names = _names(bare.lstrip("["), "]")
+            else:
+                names = (*table, *given) if (given := _names(bare, "=")) else ()
+            if names:
+                self._own.setdefault(names, number)
+            for depth in range(1, min(len(names), DEEPEST) + 1):
+                self._within.setdefault(names[:depth], number)
+            for quotes in ('"""', "'''"):
+                if line.count(quotes) == 1:
+                    inside = quotes
+
+    def of(self, place: Place) -> int:
+        """The number of the line that gives a key, or, when it is missing, that begins its table; 0: not found."""
+        place = tuple(name.partition("[")[0] if name.endswith("]") else name for name in place)[:DEEPEST]
+        tables = (self._own.get(place[:depth], 0) for depth in range(len(place) - 1, 0, -1))
+        return self._within.get(place, 0) or next(filter(None, tables), 0)
 
 
 def lined(path: Path, text: str, wrong: Sequence[Wrong]) -> list[Wrong]:
     """What is wrong in a file of this text with its place in it, "jobs.toml:3", in the order of the lines."""
-    lines = {id(each): line_of(text, each.place) or 0 for each in wrong}
+    found = Lines(text)
+    lines = {id(each): found.of(each.place) for each in wrong}
     return [
         each.after(f"{path}:{number}" if (number := lines[id(each)]) else str(path), in_file=True)
         for each in sorted(wrong, key=lambda each: lines[id(each)])
