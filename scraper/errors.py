@@ -21,6 +21,7 @@ from typing import Any
 
 from .reasons import Reason
 
+TOLD = 100  # of several mistakes
 LONGEST = 1e9  # seconds that a request may wait
 
 
@@ -33,11 +34,16 @@ class UsageError(ScraperError):
 
 
 class Mistakes(UsageError):
-    """All that is wrong with what somebody gave, so that it can be mended at once; the text has a line for each."""
+    """All that is wrong with what somebody gave, so that it can be mended at once.
+
+    The text has a line for each of the first, which are `told`, and one for how many more there are: `more`, or "".
+    """
 
     def __init__(self, each: Sequence[UsageError]) -> None:
-        super().__init__("\n".join(" ".join(str(one).split()) for one in each))
-        self.each = tuple(each)
+        self.each, self.told = tuple(each), tuple(each[:TOLD])
+        self.more = f"and {len(each) - TOLD:,} more" if len(each) > TOLD else ""
+        lines = [" ".join(str(one).split()) for one in self.told]
+        super().__init__("\n".join(filter(None, [*lines, self.more])))
 
 
 class SpiderError(ScraperError):

@@ -103,7 +103,9 @@ def run(words: Sequence[str] | None = None) -> int:
     try:
         return int(cli.main(given or ["--help"], "scraper", standalone_mode=False) or 0)
     except Mistakes as error:
-        return max(told(str(each), USAGE) for each in error.each)
+        for text in filter(None, [*map(str, error.told), error.more]):
+            told(text, USAGE)
+        return USAGE
     except UsageError as error:
         return told(str(error), USAGE)
     except ScraperError as error:

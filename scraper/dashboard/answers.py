@@ -55,7 +55,7 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Conflict as error:
         return said(request, 409, str(error))
     except Mistakes as error:
-        return said(request, 400, str(error), mistakes=[_mistake(each) for each in error.each])
+        return said(request, 400, str(error), mistakes=[_mistake(each) for each in error.told])
     except UsageError as error:
         return said(request, 400, str(error))
     except StoreError as error:

@@ -12,6 +12,7 @@ from ..errors import Mistakes, UsageError
 from .secret import is_secret
 
 Place = tuple[str, ...]  # ("jobs", "shop", "alerts", "failed"), of one of several outputs "output[1]"
+DEEPEST = 32  # names of a key by which its line is looked for
 NAMED = frozenset({"jobs", "channels"})  # tables of named tables
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\[\d+\])?")
 _PART = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*(\.|=|\])""")
@@ -78,11 +79,11 @@ def dotted(names: Sequence[str]) -> str:
 
 
 class Lines:
-    """Where a TOML text gives its keys and tables; read once, as many things may be wrong in it."""
+    """The lines of a jobs.toml that give its keys, found in one pass: thousands of keys may be wrong."""
 
     def __init__(self, text: str) -> None:
-        self._exact: dict[Place, int] = {}
-        self._within: dict[Place, int] = {}  # the first line that gives a key, or something in it
+        self._own: dict[Place, int] = {}  # the first line that names exactly this
+        self._within: dict[Place, int] = {}  # or something in it
         table: Place = ()
         inside = ""  # the quotes of a text of several lines
         for number, line in enumerate(text.splitlines(), 1):
@@ -94,26 +95,25 @@ class Lines:
                 table = names = _names(bare.lstrip("["), "]")
             else:
                 names = (*table, *given) if (given := _names(bare, "=")) else ()
-            self._exact.setdefault(names, number)
-            for depth in range(1, len(names) + 1):
+            if names:
+                self._own.setdefault(names, number)
+            for depth in range(1, min(len(names), DEEPEST) + 1):
                 self._within.setdefault(names[:depth], number)
             for quotes in ('"""', "'''"):
                 if line.count(quotes) == 1:
                     inside = quotes
 
-    def of(self, place: Place) -> int | None:
-        """The number of the line that gives a key, or, when it is missing, its table; None: not found."""
-        place = tuple(name.partition("[")[0] if name.endswith("]") else name for name in place)
-        if place in self._within:
-            return self._within[place]
-        tables = (place[:depth] for depth in range(len(place) - 1, 0, -1))
-        return next((self._exact[each] for each in tables if each in self._exact), None)
+    def of(self, place: Place) -> int:
+        """The number of the line that gives a key, or, when it is missing, that begins its table; 0: not found."""
+        place = tuple(name.partition("[")[0] if name.endswith("]") else name for name in place)[:DEEPEST]
+        tables = (self._own.get(place[:depth], 0) for depth in range(len(place) - 1, 0, -1))
+        return self._within.get(place, 0) or next(filter(None, tables), 0)
 
 
 def lined(path: Path, text: str, wrong: Sequence[Wrong]) -> list[Wrong]:
     """What is wrong in a file of this text with its place in it, "jobs.toml:3", in the order of the lines."""
-    known = Lines(text)
-    lines = {id(each): known.of(each.place) or 0 for each in wrong}
+    found = Lines(text)
+    lines = {id(each): found.of(each.place) for each in wrong}
     return [
         each.after(f"{path}:{number}" if (number := lines[id(each)]) else str(path), in_file=True)
         for each in sorted(wrong, key=lambda each: lines[id(each)])

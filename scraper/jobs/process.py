@@ -263,8 +263,8 @@ class CrawlProcess:
             trouble = await examination.watch(child)
         except OSError as error:
             trouble = f"the comparison cannot be started: {error.strerror}"
-        told = await asyncio.to_thread(examination.told)
-        if trouble and told:  # killed behind that, or its log was full
+        told: bool = await asyncio.to_thread(examination.told) if trouble else False
+        if told:  # it was killed behind that, or its log was full
             trouble = ""
         if not trouble and job.key:
             self._runner.told(self._run, job)

@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -35,7 +35,7 @@ def zone_named(name: str) -> ZoneInfo:
         return _machine()
     if zone := _zone(name):
         return zone
-    known = available_timezones() - {"localtime", "posixrules", "Factory"}
+    known = _known()
     if not known:
         raise Unfit("cannot be looked up: this machine has no time zone data; pip install tzdata")
     close = _near(name, known)
@@ -59,7 +59,14 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
 
 
-def _near(name: str, known: Iterable[str]) -> list[str]:
+@cache
+def _known() -> frozenset[str]:
+    """The names of all zones: reading them takes 5 ms, and thousands of jobs may have a wrong one."""
+    return frozenset(available_timezones() - {"localtime", "posixrules", "Factory"})
+
+
+@lru_cache(maxsize=64)
+def _near(name: str, known: frozenset[str]) -> list[str]:
     """Up to three names of zones that were probably meant: by city, by case, by spelling."""
     wanted = name.strip().replace(" ", "_").lower()
     lower = {each.lower(): each for each in sorted(known)}
