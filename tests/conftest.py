@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if (alone := item.get_closest_marker("alone")) is not None:
                 item.add_marker(pytest.mark.skip(reason=f"in one process only: {alone.kwargs['reason']}"))
+
+
+async def turns(number: int) -> None:
+    """Wait for what is on its way: 10 ms so often, each of which looks at the sockets, however long it took."""
+    for _ in range(number):
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture

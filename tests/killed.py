@@ -21,7 +21,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scraper import Spider
+from scraper.frontier.host import Kept
 from scraper.program import crawl
 from scraper.testing.hits import Hit
 from scraper.testing.resolve import Loopback
@@ -120,6 +123,14 @@ class Lives:
         """How often each (path, end, reason) is among the answers."""
         rows = self.rows("SELECT url, end, reason FROM answer JOIN request USING (id)")
         return Counter(("/" + url.split("/", 3)[3], end, reason) for url, end, reason in rows)
+
+    async def rest_recorded(self, host: str) -> None:
+        """Wait until the state says that a host rests, and for how long."""
+        while True:
+            rows = self.rows("SELECT data FROM fact WHERE kind = 'host' AND key = ?", host)
+            if rows and msgspec.msgpack.decode(rows[0][0], type=Kept).rest:
+                return
+            await asyncio.sleep(0.02)
 
     def pages(self) -> list[Hit]:
         """The hits but for robots.txt."""

@@ -55,7 +55,8 @@ async def test_a_rest_that_a_host_asked_for_holds_across_kills(site: Site, tmp_p
     lives = Lives(site, tmp_path, Walk, per_host=1, concurrency=1, commit_every=5)
     async with lives.life() as process:
         await site.until(lambda: any(hit.status == 429 for hit in site.hits))
-        await asyncio.sleep(0.15)  # far less than `commit_every`: a rest is committed at once
+        async with asyncio.timeout(4):  # less than `commit_every`: a rest is committed at once
+            await lives.rest_recorded("a.test")
         process.kill()
     async with lives.life() as process:
         await asyncio.sleep(0.8)
@@ -72,7 +73,8 @@ async def test_a_rest_that_began_with_robots_txt_holds_too(site: Site, tmp_path:
     lives = Lives(site, tmp_path, Walk, commit_every=5)
     async with lives.life() as process:
         await site.until(lambda: any(hit.end < time.monotonic() for hit in site.hits))
-        await asyncio.sleep(0.4)
+        async with asyncio.timeout(4):  # less than `commit_every`
+            await lives.rest_recorded("a.test")
         process.kill()
     await lives.ends()
     asked = site.hits[0].end
@@ -413,7 +415,7 @@ class Fails(Few):
 
     async def start(self) -> AsyncIterator[Request | str]:
         yield "http://a.test/"
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.1)
         yield "http://a.test/2"
         raise ValueError("no more")
 

@@ -25,7 +25,7 @@ async def test_a_wait_ends_with_its_event(clock: Clock) -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
         event.set()
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 30)
 
 
 @pytest.mark.parametrize("clock", [Clock(), FastClock(1000)])
@@ -55,8 +55,8 @@ async def test_a_cancelled_wait_is_cancelled() -> None:
 
 async def test_a_negative_sleep_is_none() -> None:
     began = time.monotonic()
-    await asyncio.wait_for(Clock().sleep(-5), 1)
-    await asyncio.wait_for(FastClock(2).sleep(-5), 1)
+    await asyncio.wait_for(Clock().sleep(-60), 30)
+    await asyncio.wait_for(FastClock(2).sleep(-60), 30)
     assert time.monotonic() >= began
 
 
@@ -64,7 +64,7 @@ async def test_a_fast_clock_sleeps_an_hour_in_a_moment() -> None:
     clock, began = FastClock(100_000), time.monotonic()
     wall, mono = clock.wall(), clock.monotonic()
     await clock.sleep(3600)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 60
     assert clock.wall() - wall >= 3600
     assert clock.monotonic() - mono >= 3600
     assert clock.real(3600) == 0.036

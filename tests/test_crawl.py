@@ -498,7 +498,7 @@ async def test_a_callback_that_swallows_its_cancellation_does_not_keep_the_crawl
     site: Site, go: Crawl
 ) -> None:
     site.page("*", page())
-    result = await asyncio.wait_for(go(Stubborn()), 5)
+    result = await asyncio.wait_for(go(Stubborn()), 30)
     assert result.report.exit_code == 130
 
 

@@ -123,7 +123,7 @@ class Slow(Details):
 async def test_the_callbacks_time_stands_still_while_it_waits(site: Site, go: Crawl) -> None:
     site.page("/slow", "x", delay=0.3)
     site.page("*", "x")
-    result = await go(Slow(), callback_timeout=0.4)
+    result = await go(Slow(), callback_timeout=0.8)
     assert result.items == [{"done": True}]
 
 
@@ -205,7 +205,7 @@ class Tokens(Spider):
 async def test_prepare_may_fetch_from_the_very_host(site: Site, go: Crawl, concurrency: int) -> None:
     site.page("*", "")
     site.page("/token", "sesame")
-    result = await asyncio.wait_for(go(Tokens(), concurrency=concurrency, per_host=1, delay=0.05), 5)
+    result = await asyncio.wait_for(go(Tokens(), concurrency=concurrency, per_host=1, delay=0.05), 30)
     assert result.report.stats.done == 2
     assert {hit.headers.get("X-Token") for hit in site.hits_of(path="/2")} == {"sesame"}
     assert result.report.proofs["a.test"].early == 0
@@ -222,5 +222,5 @@ class Hangs(Spider):
 
 
 async def test_a_prepare_that_hangs_costs_its_page(site: Site, go: Crawl) -> None:
-    result = await asyncio.wait_for(go(Hangs(), callback_timeout=0.1), 5)
+    result = await asyncio.wait_for(go(Hangs(), callback_timeout=0.1), 30)
     assert result.report.stats.failed == 1

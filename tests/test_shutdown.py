@@ -29,7 +29,7 @@ from scraper.testing.site import Site
 from tests.suspensions import Place, Suspensions, Task, foreign, where
 
 ALL = bool(os.environ.get("SCRAPER_TEST_EVERY_AWAIT"))  # minutes: each suspension, not one of each place
-SOON = 5.0  # seconds that an end may take
+SOON = 20.0  # seconds that an end may take
 SETTINGS: dict[str, Any] = {
     "delay": 0, "backoff": 0.01, "max_backoff": 0.02, "allow_private": True, "timeout": 10, "commit_every": 0.02,
 }  # fmt: skip

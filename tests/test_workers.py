@@ -40,7 +40,7 @@ from .conftest import QUICK, Crawl
 
 TWO: dict[str, Any] = {"processes": 2}
 MARK = "WORKERS_OF"  # in the environment of every process that a test begins
-PATIENCE = 5.0  # seconds that a process may take to end
+PATIENCE = 20.0  # seconds that a process may take to end
 WORKER = "scraper.workers.process"
 
 
@@ -424,7 +424,7 @@ async def test_a_login_is_made_once_and_shared_where_it_leaves_plain_data(
 
     site.answer("/login", log_in)
     site.answer("*", member)
-    result = await asyncio.wait_for(go(Members(thing=thing), retries=0, robots=False, **TWO), 8)
+    result = await asyncio.wait_for(go(Members(thing=thing), retries=0, robots=False, **TWO), 30)
     if thing:
         assert len(seen) in (2, 3)  # the last may not have been in time
     else:
@@ -558,7 +558,7 @@ class Locked(Walk):
 
 
 async def test_workers_that_were_never_told_to_begin_keep_nobody_waiting(site: Site, go: Crawl) -> None:
-    result = await asyncio.wait_for(go(Locked(), **TWO), 8)
+    result = await asyncio.wait_for(go(Locked(), **TWO), 30)
     assert result.report.said[0] == "the spider broke: ValueError: no key"
     assert site.hits == []
 

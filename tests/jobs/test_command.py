@@ -50,9 +50,9 @@ async def test_one_that_takes_too_long_is_killed_with_all_that_it_began(tmp_path
 
 async def test_what_it_leaves_behind_holds_nobody_up(tmp_path: Path) -> None:
     begun = time.monotonic()
-    text = "import subprocess; print(subprocess.Popen(['sleep', '2']).pid)"
+    text = "import subprocess; print(subprocess.Popen(['sleep', '10']).pid)"
     assert await run(python(text), b"{}", tmp_path) == ""
-    assert time.monotonic() - begun < 1.9
+    assert time.monotonic() - begun < 9
 
 
 async def test_one_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -65,13 +65,13 @@ async def test_it_writes_what_is_committed_and_no_more() -> None:
 
 async def test_it_flushes_after_a_second_without_news_and_then_rests() -> None:
     journal, out = MemoryJournal(), Recorder()
-    follower = Follower(journal, out, clock=FastClock(50))
+    follower = Follower(journal, out, clock=FastClock(4))
     async with asyncio.TaskGroup() as group:
         group.create_task(follower.run())
         follower.notify(await journal.append(lines(3)))
         await follower.caught_up()
         assert out.flushed == []
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
         assert out.flushed == [3]
         follower.end(finished=False)
     assert out.ends == [False]
