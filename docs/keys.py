@@ -44,7 +44,7 @@ JOB: Meanings = {
     "parallel": ("runs", 'of this job at once, with `overlap = "allow"`'),
     "group": ("", "jobs of one group share a limit: they visit the same hosts"),
     "keep": ("runs", "that have ended and are kept with their logs; 0: all"),
-    "note": ("", "for people"),
+    "note": ("", "for people; at most 10,000 characters"),
 }
 OUTPUT: Meanings = {
     "path": (

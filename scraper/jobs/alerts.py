@@ -33,7 +33,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a run that has ended. None: not known; only what the job's rules ask for needs to be.
 
     `good` are the good runs before it, newest first. `blocks` are its pages with one of the statuses BLOCKS,
-    `blocks_before` those of the last good run, or, while an alert is open, of the last one before that.
+    `blocks_before` those of the last good run, or, while an alert is open, of the last one before that. `untold`:
+    what has changed was to be told, and was not.
     """
 
     run: JobRun
@@ -42,6 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     usual_shares: tuple[Shares, ...] = ()
     blocks: Pages | None = None
     blocks_before: Pages | None = None
+    untold: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -136,7 +138,8 @@ def stale(kept: Kept, good: JobRun | None, last: JobRun | None, since: float, no
 def _failed(alerts: Alerts, facts: Facts) -> tuple[bool, str]:
     run = facts.run
     if run.state is State.FINISHED:
-        return False, f"run {run.id} finished with {_items(facts)}"
+        said = f"run {run.id} finished with {_items(facts)}"
+        return (True, f"{said}, but {run.why}") if facts.untold else (False, said)
     what = "broke a rule" if run.state is State.RULE_BROKEN else "failed"
     tries = f" after {run.attempts} attempts" if run.attempts > 1 else ""
     return True, f"run {run.id} {what}{tries}: {run.why or 'nobody knows why'}; {_items(facts)}"

@@ -121,7 +121,7 @@ class Examination:
         if not self._job.key:
             return f"which fields are filled in is not known: {trouble}" if trouble else ""
         if trouble:
-            return f"what changed was not told: {trouble}; the next good run makes up for it"
+            return f"what changed was not told: {trouble}; the next run that can be compared makes up for it"
         if self._lost and self._before is not None:
             gone = f"run {self._before.run}, the last whose changes were told, is not kept any more"
             return f"what changed is not known: {gone}; the next good run is compared with this one"

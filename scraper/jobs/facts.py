@@ -11,7 +11,7 @@ from ..folder import RunFolder
 from ..frontier.ledger import Ledger
 from .alerts import BLOCK, BLOCKS, COVERAGE, MOST, Facts, Pages, Shares, wanted
 from .job import Job
-from .record import GOOD, JobRun
+from .record import GOOD, JobRun, State
 from .store import Jobs
 
 
@@ -29,7 +29,10 @@ def facts(store: Jobs, root: Path, job: Job, run: JobRun) -> Facts:
     blocks = before = None
     if BLOCK in asked and (blocks := _blocks(_folder(root, run))):
         before = _last_free(store, root, run)
-    return Facts(run=run, good=good, shares=shares, usual_shares=tuple(usual), blocks=blocks, blocks_before=before)
+    return Facts(
+        run=run, good=good, shares=shares, usual_shares=tuple(usual), blocks=blocks, blocks_before=before,
+        untold=bool(job.key) and run.told == "" and run.state is State.FINISHED,
+    )  # fmt: skip
 
 
 def _before(store: Jobs, run: JobRun) -> tuple[JobRun, ...]:

@@ -26,6 +26,7 @@ V = TypeVar("V")
 Reader = Callable[[Any, Place], Any]
 SYSTEM = ("path", "command")  # texts that are given to the system
 DEPTH = 16  # of tables in tables
+NOTE = 10_000  # characters of a note: all jobs are read at once, and there may be thousands
 # name of a number: the least, the most
 RANGES = {
     "retries": (0, 1000),
@@ -105,6 +106,8 @@ def fitted(name: str, value: Any, kind: Any, place: Place) -> Any:
         right = fit(value, kind)
     except Unfit as error:
         raise Wrong(place, str(error), error.path) from error
+    if name == "note" and len(right) > NOTE:
+        raise Wrong(place, f"must have at most {NOTE:,} characters, not {len(right):,}")
     if name in SYSTEM:
         _no_nul(right, place)
     if name in RANGES and right is not None:

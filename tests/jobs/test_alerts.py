@@ -43,6 +43,12 @@ def test_a_failed_run_is_told_with_its_cause_and_its_numbers_against_the_usual()
     assert told["failed"] == (True, "run 9 broke a rule: 9 items, fewer than min_items = 50; 100 items")
 
 
+def test_a_finished_run_of_which_nobody_was_told_what_changed_is_told() -> None:
+    run = ended(why="what changed was not told: the comparison failed")
+    told = said(job(failed=True), run=run, untold=True)
+    assert told == {"failed": (True, f"run 9 finished with 100 items, but {run.why}")}
+
+
 def test_a_finished_run_is_recovery() -> None:
     assert said(job(failed=True), run=ended()) == {"failed": (False, "run 9 finished with 100 items")}
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at proces
 SHOP = Job(
     name="shop", spider="shop", key=("id",), output=(Output("all.jsonl", "changes", append=True),), keep=1
 )  # fmt: skip
-MADE_UP = "; the next good run makes up for it"
+MADE_UP = "; the next run that can be compared makes up for it"
 
 
 class Shop:

@@ -77,3 +77,14 @@ def test_of_folders_that_are_gone_nothing_is_known(jobs: Jobs, tmp_path: Path) -
     found = facts(jobs, tmp_path, job, run)
     assert (found.good, found.shares, found.blocks, found.blocks_before) == ((), None, None, None)
     assert len(judge(job, found).notes) == 2
+
+
+def test_a_good_run_with_a_key_that_was_not_compared_is_one_of_which_nobody_was_told(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    run = planned(0.0, id=1, state=State.FINISHED, told="")
+    keyed = Job(name="shop", spider="shop", key=("id",))
+    assert facts(jobs, tmp_path, keyed, run).untold
+    assert not facts(jobs, tmp_path, keyed, replace(run, told='["id"]')).untold
+    assert not facts(jobs, tmp_path, keyed, replace(run, state=State.FAILED)).untold
+    assert not facts(jobs, tmp_path, Job(name="shop", spider="shop"), run).untold

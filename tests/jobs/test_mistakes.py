@@ -163,3 +163,7 @@ def test_what_is_not_there_is_told_with_what_is(tmp_path: Path, monkeypatch: pyt
 def test_mistakes_have_a_line_each_whatever_is_in_them() -> None:
     assert str(Mistakes([UsageError("one\n  of two lines"), UsageError("two")])) == "one of two lines\ntwo"
     assert Schedule.parse(SHOP).said()
+
+
+def test_a_note_is_no_book() -> None:
+    assert "note: must have at most 10,000 characters, not 10,001" in refused(lambda: job(note="x" * 10_001))
