@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """`--processes` holds wherever the quick settings do; an example takes what a busy machine lets it have."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: crawls would heed none either
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Reading the certificates of the world, which no test needs, is a seventh of what the start of a crawl costs.
     os.environ["SSL_CERT_FILE"] = os.devnull
     examples.register_profile("suite", deadline=None)
