@@ -54,6 +54,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=f"in one process only: {alone.kwargs['reason']}"))
 
 
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """A command that ends a process ignores signals at last; one that is run in ours must not do so for others."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
 async def turns(number: int) -> None:
     """Wait for what is on its way: 10 ms so often, each of which looks at the sockets, however long it took."""
     for _ in range(number):
