@@ -99,10 +99,10 @@ def _interrupted(run: JobRun, after: JobRun, job: Job | None, ended: Ended, *, s
     code = _code(ended)
     if job is None:
         return over(after, State.CANCELLED, ended.at, REMOVED, code)
-    if stopping:
-        return _again(after, job, ended, STOPPED)
     forward = job.resume and ended.pages > run.pages
-    deaths = 0 if forward else run.deaths + 1
+    deaths = 0 if forward else run.deaths + (not stopping)
+    if stopping:
+        return _again(replace(after, deaths=deaths), job, ended, STOPPED)
     if deaths >= DEATHS:
         return over(replace(after, deaths=deaths), State.FAILED, ended.at, DYING, code)
     return _again(replace(after, deaths=deaths), job, ended, ended.why or KILLED)

@@ -5,7 +5,7 @@ It knows the rules of `Job` and nothing of plan.py. Each assertion says what was
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from scraper.folder import ENDED
@@ -41,7 +41,8 @@ class Judge:
         self.open: dict[int, JobRun] = {}
         self.over: Counter[State] = Counter()
         self.children: Counter[int] = Counter()
-        self.waits: dict[str, dict[int, JobRun]] = {}  # of a job, the runs whose turn has not come, see `place`
+        # Of a job, the runs whose turn has not come, and those that newer ones have replaced since it came
+        self.waits: defaultdict[str, dict[int, JobRun]] = defaultdict(dict)
         self.worked: dict[int, list[Body]] = {}  # the processes of a run that were told to begin or at least stood
 
     def put(self, kept: Kept) -> None:
@@ -159,7 +160,7 @@ class Judge:
         """A new row."""
         if run.open:
             self.open[run.id] = run
-            self.waits.setdefault(run.job, {})[run.id] = run
+            self.waits[run.job][run.id] = run
         else:
             self.over[run.state] += 1
         if run.cause is Cause.AFTER:
@@ -190,7 +191,7 @@ class Judge:
 
     def gives_up(self, before: JobRun, run: JobRun) -> None:
         """A run waits no more: its place in the line is left to a newer one, or to nobody."""
-        waits = self.waits.get(run.job, {})
+        waits = self.waits[run.job]
         if run.stopped_by != NEWER:
             for id in [id for id in waits if id == run.id or id not in self.open]:
                 del waits[id]
@@ -198,7 +199,7 @@ class Judge:
             each.job == run.job and each.state is State.RUNNING and each.planned > run.planned
             for each in self.open.values()
         ):
-            del waits[run.id]
+            waits.pop(run.id, None)
 
     def begins(self, run: JobRun) -> None:
         """A run's turn has come: no limit is broken, and it is not out of line."""

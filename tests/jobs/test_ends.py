@@ -111,6 +111,7 @@ def test_a_run_beyond_its_limit_has_failed_and_is_tried_again() -> None:
 def test_what_ran_when_the_server_was_stopped_waits_for_its_next_start() -> None:
     run = after(130, "interrupted", stopping=True, deaths=2)
     assert (run.state, run.why, run.run, run.deaths) == (State.QUEUED, "the server was stopped", "r1", 2)
+    assert after(130, "interrupted", stopping=True, deaths=2, new_pages=3).deaths == 0  # it came forward
 
 
 def test_an_interrupted_run_of_a_job_that_is_gone_is_cancelled() -> None:
